@@ -1,0 +1,38 @@
+//! `event`: something was published to a topic that this client subscribes to.
+
+use super::Kind;
+use crate::head::{HeadWriter, Members, required};
+use crate::limits::CLIENT_NAME_BYTES_MAX;
+use crate::malformed::Malformed;
+use crate::names::Pattern;
+use crate::text::Text;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event<'a> {
+    /// The topic it was published to.
+    pub topic: Text<'a>,
+    /// The publisher's name.
+    pub from: Text<'a>,
+}
+
+impl<'a> Kind<'a> for Event<'a> {
+    const TYPE: &'static str = "event";
+
+    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+        let (mut topic, mut from) = (None, None);
+        while let Some(member) = members.next()? {
+            match member.name.as_str() {
+                "topic" => topic = Some(member.topic().map(Pattern::into_text)?),
+                "from" => from = Some(member.bounded(CLIENT_NAME_BYTES_MAX)?),
+                _ => {}
+            }
+        }
+        Ok(Self { topic: required("topic", topic)?, from: required("from", from)? })
+    }
+
+    fn write(&self, head: &mut HeadWriter<'_>) {
+        head.text("topic", &self.topic);
+        head.text("from", &self.from);
+    }
+}

@@ -1,0 +1,37 @@
+//! `publish`: an event to whoever subscribes now.
+
+use super::Kind;
+use crate::head::{HeadWriter, Members, required};
+use crate::ids::RequestId;
+use crate::malformed::Malformed;
+use crate::names::Pattern;
+
+/// A client publishes to a topic; with an id it gets `accepted`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish<'a> {
+    /// The topic, without wildcards.
+    pub topic: Pattern<'a>,
+    /// Asks for `accepted{id}`.
+    pub id: Option<RequestId>,
+}
+
+impl<'a> Kind<'a> for Publish<'a> {
+    const TYPE: &'static str = "publish";
+
+    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+        let (mut topic, mut id) = (None, None);
+        while let Some(member) = members.next()? {
+            match member.name.as_str() {
+                "topic" => topic = Some(member.topic()?),
+                "id" => id = Some(member.id(RequestId::new)?),
+                _ => {}
+            }
+        }
+        Ok(Self { topic: required("topic", topic)?, id })
+    }
+
+    fn write(&self, head: &mut HeadWriter<'_>) {
+        head.text("topic", self.topic.as_str());
+        head.maybe_number("id", self.id.map(RequestId::get));
+    }
+}

@@ -1,0 +1,272 @@
+//! Puts frames together from whatever pieces the network delivers.
+//!
+//! All connections of a thread read into one [`Scratch`], so an idle connection owns no read buffer. A frame that did
+//! not arrive whole is parked in its connection's [`Inbox`] until the next read. A frame larger than the scratch gets a
+//! buffer of its own, which grows with the bytes that arrive and never with the length that was announced; its data is
+//! then passed on as a part of that buffer, without being copied.
+//!
+//! ```text
+//!  space() ─► read(2) into it ─► received(n) ─► next() … next() = None ─► (what is left is parked)
+//! ```
+
+use crate::envelope::{Envelope, EnvelopeError};
+use crate::limits::PREFIX_BYTES;
+use crate::payload::{Payload, SHARE_FROM_BYTES};
+use bytes::{Bytes, BytesMut};
+
+/// A read buffer shared by all connections of a thread.
+pub struct Scratch {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// What one connection has received and not yet handed out.
+pub struct Inbox {
+    limit: u32,
+    /// Bytes before the read that is in the scratch, parked there by the last one.
+    parked: Box<[u8]>,
+    /// A frame that is assembled in a buffer of its own.
+    large: Option<Large>,
+}
+
+struct Large {
+    buffer: BytesMut,
+    /// Bytes received; the buffer may be longer.
+    filled: usize,
+    envelope: Envelope,
+    /// The buffer once it is whole.
+    whole: Bytes,
+}
+
+/// A frame as it came: head and data, not yet read.
+pub struct RawFrame<'a> {
+    /// The JSON of the head.
+    pub head: &'a [u8],
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Small(&'a [u8]),
+    Large(Bytes),
+}
+
+/// The most that parking may copy per read, and so what is kept per connection between reads.
+const PARK_BYTES_MAX: usize = SHARE_FROM_BYTES;
+
+/// A large frame's buffer starts with at most this many bytes, whatever was announced …
+const LARGE_FIRST_BYTES: usize = 4 << 10;
+
+/// … and grows to at most this many times the bytes that have arrived.
+const LARGE_GROWTH: usize = 4;
+
+impl Scratch {
+    /// A scratch of `bytes` bytes; reads are at most that large. At least 32 KiB.
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes.max(2 * PARK_BYTES_MAX)].into(), start: 0, end: 0 }
+    }
+}
+
+impl Inbox {
+    /// An inbox that takes frames whose first length says at most `limit`.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, parked: Box::default(), large: None }
+    }
+
+    /// Bytes of memory that this inbox holds on to.
+    pub fn memory(&self) -> usize {
+        self.parked.len() + self.large.as_ref().map_or(0, |large| large.buffer.capacity())
+    }
+
+    /// Whether a frame has begun and is not complete.
+    pub fn is_amid_a_frame(&self) -> bool {
+        !self.parked.is_empty() || self.large.is_some()
+    }
+
+    /// Where the next read goes. Never empty.
+    pub fn space<'s>(&'s mut self, scratch: &'s mut Scratch) -> &'s mut [u8] {
+        match &mut self.large {
+            Some(large) => large.space(),
+            None => {
+                let parked = self.parked.len();
+                scratch.bytes[..parked].copy_from_slice(&self.parked);
+                &mut scratch.bytes[parked..]
+            }
+        }
+    }
+
+    /// Says that a read has put `count` bytes into the space.
+    pub fn received(&mut self, scratch: &mut Scratch, count: usize) {
+        match &mut self.large {
+            Some(large) => {
+                large.filled += count;
+                (scratch.start, scratch.end) = (0, 0);
+            }
+            None => {
+                (scratch.start, scratch.end) = (0, self.parked.len() + count);
+                self.parked = Box::default();
+            }
+        }
+    }
+
+    /// The next complete frame. When there is none, what is left of the read is kept for the next one; call this until
+    /// it says so. After an error the connection cannot go on.
+    pub fn next<'s>(&'s mut self, scratch: &'s mut Scratch) -> Result<Option<RawFrame<'s>>, EnvelopeError> {
+        if let Some(large) = &mut self.large {
+            if large.filled < large.envelope.total() {
+                return Ok(None);
+            }
+            large.whole = std::mem::take(&mut large.buffer).freeze();
+            // Moved out of the option first, so that the inbox owns no large frame once this one is handed out.
+            return Ok(self.large.take().map(|large| self.hand_out(&large, scratch)));
+        }
+        let unread = &scratch.bytes[scratch.start..scratch.end];
+        match Envelope::peek(unread, self.limit)? {
+            Some(envelope) if envelope.total() <= unread.len() => {
+                let frame = &scratch.bytes[scratch.start..scratch.start + envelope.total()];
+                scratch.start += envelope.total();
+                let (head, data) = (&frame[PREFIX_BYTES..envelope.data_at()], &frame[envelope.data_at()..]);
+                Ok(Some(RawFrame { head, data: Data::Small(data) }))
+            }
+            Some(envelope) if envelope.total() > PARK_BYTES_MAX => {
+                self.large = Some(Large::begin(envelope, unread));
+                (scratch.start, scratch.end) = (0, 0);
+                Ok(None)
+            }
+            _ => {
+                self.parked = unread.into();
+                (scratch.start, scratch.end) = (0, 0);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A large frame's head is copied to the scratch, which is free then; its data is a part of its buffer.
+    fn hand_out<'s>(&self, large: &Large, scratch: &'s mut Scratch) -> RawFrame<'s> {
+        let head = &large.whole[PREFIX_BYTES..large.envelope.data_at()];
+        let space = &mut scratch.bytes[..head.len()];
+        space.copy_from_slice(head);
+        RawFrame { head: space, data: Data::Large(large.whole.slice(large.envelope.data_at()..)) }
+    }
+}
+
+impl Large {
+    fn begin(envelope: Envelope, received: &[u8]) -> Self {
+        let mut large = Self { buffer: BytesMut::new(), filled: received.len(), envelope, whole: Bytes::new() };
+        large.buffer.extend_from_slice(received);
+        large
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        if self.filled == self.buffer.len() {
+            let grown = (self.filled * LARGE_GROWTH).max(LARGE_FIRST_BYTES);
+            self.buffer.resize(grown.min(self.envelope.total()), 0);
+        }
+        &mut self.buffer[self.filled..]
+    }
+}
+
+impl RawFrame<'_> {
+    /// The data, to be read where it lies.
+    pub fn data(&self) -> &[u8] {
+        match &self.data {
+            Data::Small(data) => data,
+            Data::Large(data) => data,
+        }
+    }
+
+    /// The data, to be kept: copied if small, shared if large.
+    pub fn payload(&self) -> Payload {
+        match &self.data {
+            Data::Small(data) => Payload::copy_of(data),
+            Data::Large(data) => Payload::from_received(data.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{FRAME_BYTES_DEFAULT, LENGTH_BYTES};
+
+    fn frame(head: usize, data: usize) -> Vec<u8> {
+        let length = (2 + head + data) as u32;
+        let mut bytes = [length.to_be_bytes().as_slice(), &(head as u16).to_be_bytes()].concat();
+        bytes.extend((0..head + data).map(|i| i as u8));
+        bytes
+    }
+
+    /// Feeds `stream` in pieces of `piece` bytes and returns the frames, put back into bytes.
+    fn reassemble(stream: &[u8], piece: usize) -> Vec<Vec<u8>> {
+        let (mut scratch, mut inbox) = (Scratch::new(32 << 10), Inbox::new(FRAME_BYTES_DEFAULT));
+        let mut frames = Vec::new();
+        let mut rest = stream;
+        while !rest.is_empty() {
+            let space = inbox.space(&mut scratch);
+            let count = piece.min(space.len()).min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            inbox.received(&mut scratch, count);
+            while let Some(raw) = inbox.next(&mut scratch).unwrap() {
+                let length = (2 + raw.head.len() + raw.data().len()) as u32;
+                assert_eq!(&*raw.payload(), raw.data());
+                frames.push(
+                    [&length.to_be_bytes()[..], &(raw.head.len() as u16).to_be_bytes(), raw.head, raw.data()].concat(),
+                );
+            }
+        }
+        assert!(!inbox.is_amid_a_frame());
+        frames
+    }
+
+    /// S1: frames split or merged by the network at every byte are the same frames.
+    #[test]
+    fn s1_frames_split_and_merged_anywhere() {
+        let frames = [frame(30, 0), frame(17, 64), frame(2, 1), frame(40, 300)];
+        let stream = frames.concat();
+        for piece in 1..=stream.len() {
+            assert_eq!(reassemble(&stream, piece), frames, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn large_frames_between_small_ones() {
+        let frames =
+            [frame(30, 10), frame(100, 200_000), frame(3, 5), frame(9, 16 << 10), frame(30, 32 << 10), frame(2, 0)];
+        let stream = frames.concat();
+        for piece in [1_000, 16 << 10, 65_536, 1 << 20] {
+            assert!(reassemble(&stream, piece) == frames, "pieces of {piece}");
+        }
+    }
+
+    /// A length that is announced costs nothing; only bytes that came do.
+    #[test]
+    fn memory_follows_the_bytes_that_came() {
+        let (mut scratch, mut inbox) = (Scratch::new(64 << 10), Inbox::new(FRAME_BYTES_DEFAULT));
+        let announced = frame(100, 4 << 20);
+        inbox.space(&mut scratch)[..8].copy_from_slice(&announced[..8]);
+        inbox.received(&mut scratch, 8);
+        assert!(inbox.next(&mut scratch).unwrap().is_none());
+        assert!(inbox.space(&mut scratch).len() <= LARGE_FIRST_BYTES && inbox.memory() <= LARGE_FIRST_BYTES);
+        let mut came = 8;
+        while came < 1 << 20 {
+            let count = inbox.space(&mut scratch).len().min(1_000);
+            inbox.received(&mut scratch, count);
+            came += count;
+            assert!(inbox.next(&mut scratch).unwrap().is_none());
+            assert!(inbox.memory() <= LARGE_FIRST_BYTES.max(2 * LARGE_GROWTH * came));
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_between_whole_frames() {
+        let (mut scratch, mut inbox) = (Scratch::new(0), Inbox::new(1024));
+        let bytes = frame(10, 10);
+        inbox.space(&mut scratch)[..bytes.len()].copy_from_slice(&bytes);
+        inbox.received(&mut scratch, bytes.len());
+        assert!(inbox.next(&mut scratch).unwrap().is_some());
+        assert!(inbox.next(&mut scratch).unwrap().is_none());
+        assert_eq!(inbox.memory(), 0);
+        assert_eq!(LENGTH_BYTES, 4);
+    }
+}
