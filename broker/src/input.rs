@@ -1,0 +1,108 @@
+//! What can happen to a broker.
+
+use crate::time::Time;
+use answerback_protocol::envelope::EnvelopeError;
+use answerback_protocol::{ClientFrame, Malformed, Payload};
+use std::fmt;
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection was accepted.
+    Connected {
+        /// Its name, which no other open connection has.
+        connection: ConnectionId,
+        /// Where it comes from, for lists and logs.
+        peer: String,
+    },
+    /// A frame arrived.
+    Frame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What it says.
+        frame: ClientFrame<'a>,
+        /// Its data.
+        data: Payload,
+    },
+    /// A frame with sound borders arrived, whose head is not what the protocol allows.
+    Malformed {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What is wrong.
+        error: Malformed,
+    },
+    /// Bytes arrived that are not a frame. The connection cannot go on.
+    NotAFrame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What is wrong.
+        error: EnvelopeError,
+    },
+    /// A connection is gone. Nothing more is sent to it.
+    Disconnected {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why, as far as the shell knows.
+        reason: Disconnect,
+    },
+    /// The server shall leave: no new work, and what runs may finish until `deadline`.
+    Drain {
+        /// When to stop waiting.
+        deadline: Time,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disconnect {
+    /// The peer closed it, or it broke.
+    ByPeer,
+    /// The peer did not read what it was sent.
+    Slow,
+    /// The broker asked for it.
+    Asked,
+}
+
+/// Names a connection: the thread that owns it, its place in that thread's table, and how often the place was used.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    place: u32,
+    turn: u32,
+}
+
+impl ConnectionId {
+    /// Places a thread has at most: 2^24. The eight bits above them name the thread.
+    pub const PLACES: u32 = 1 << 24;
+
+    /// The connection at `place` of `thread`, which is the `turn`-th to be there.
+    pub const fn new(thread: u8, place: u32, turn: u32) -> Self {
+        Self { place: (thread as u32) << 24 | (place & (Self::PLACES - 1)), turn }
+    }
+
+    /// The thread that owns it.
+    pub const fn thread(self) -> u8 {
+        (self.place >> 24) as u8
+    }
+
+    /// Its place in the thread's table.
+    pub const fn place(self) -> usize {
+        (self.place & (Self::PLACES - 1)) as usize
+    }
+
+    /// How often the place had been used before.
+    pub const fn turn(self) -> u32 {
+        self.turn
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}.{}.{}", self.thread(), self.place(), self.turn)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
