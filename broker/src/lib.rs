@@ -5,81 +5,61 @@
 //!
 //! ```text
 //!  loop {
-//!      broker.handle(now, input)               // something happened outside
+//!      broker.handle(now, input)                             // something happened outside
 //!      while let Some(output) = broker.next_output() { … }   // do what it wants
-//!      broker.poll_timeout()                   // wake me then, if nothing happens before
-//!      broker.handle_timeout(now)              // that time has come
+//!      broker.poll_timeout()                                 // wake me then, if nothing happens before
+//!      broker.handle_timeout(now)                            // that time has come
 //!  }
 //! ```
+//!
+//! The life of a request is drawn in `request.rs`, the life of a session in `session.rs`. Which file decides what:
+//!
+//! | what happens | file |
+//! |---|---|
+//! | a connection opens, says hello, falls silent, breaks | `connections.rs` |
+//! | a session begins, is resumed, ends | `sessions.rs` |
+//! | a client serves an action, changes its credit, stops | `serving.rs` |
+//! | a request arrives: may it wait, and for how long | `admission.rs` |
+//! | a request waits and a handler is free | `dispatch.rs` |
+//! | a handler answers, hands back, says what it holds | `answers.rs` |
+//! | a request ends: the one answer | `endings.rs` |
+//! | one request for many handlers | `broadcast.rs` |
+//! | one answer for many requests: idempotency keys | `keys.rs` |
+//! | topics and subscriptions | `events.rs`, `topics.rs` |
+//! | actions of the broker's own | `builtin.rs` |
+//! | the server leaves | `drain.rs` |
 
+mod action;
+mod admission;
+mod answers;
+mod broadcast;
+mod broker;
+mod builtin;
+mod connections;
+mod counts;
+mod dispatch;
+mod drain;
+mod endings;
+mod events;
+mod handler;
 mod input;
+mod kept;
+mod keys;
 mod output;
+mod rate;
+mod request;
+mod serving;
+mod session;
+mod sessions;
 mod settings;
+mod tables;
 mod time;
+mod topics;
+mod words;
 
+pub use broker::{Broker, Held};
+pub use counts::Counts;
 pub use input::{ConnectionId, Disconnect, Input};
 pub use output::{Note, Output};
 pub use settings::{Limits, REQUEST_OVERHEAD_BYTES, Secrets, Settings};
 pub use time::Time;
-
-/// The broker.
-#[derive(Debug)]
-pub struct Broker {}
-
-/// What a broker holds at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Held {
-    /// Requests, waiting or delivered.
-    pub requests: usize,
-    /// Requests waiting in queues.
-    pub queued: usize,
-    /// Requests that handlers have.
-    pub delivered: usize,
-    /// Bytes counted against `bytes_in_all`.
-    pub bytes: usize,
-    /// Actions that exist.
-    pub actions: usize,
-    /// Sessions, connected or away.
-    pub sessions: usize,
-    /// Open connections.
-    pub connections: usize,
-    /// Replies kept until they are acknowledged.
-    pub kept_replies: usize,
-    /// Replies stored under a key.
-    pub stored_replies: usize,
-    /// Subscriptions.
-    pub subscriptions: usize,
-}
-
-impl Broker {
-    /// A broker with nothing in it.
-    pub fn new(_settings: Settings) -> Self {
-        Self {}
-    }
-
-    /// Takes in something that happened at `now`.
-    pub fn handle(&mut self, _now: Time, _input: Input<'_>) {}
-
-    /// The next thing to do, in order.
-    pub fn next_output(&mut self) -> Option<Output> {
-        None
-    }
-
-    /// When `handle_timeout` wants to be called, if nothing happens before.
-    pub fn poll_timeout(&self) -> Option<Time> {
-        None
-    }
-
-    /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Time) {}
-
-    /// What is held at the moment.
-    pub fn held(&self) -> Held {
-        Held::default()
-    }
-
-    /// Whether a drain has begun.
-    pub fn is_draining(&self) -> bool {
-        false
-    }
-}

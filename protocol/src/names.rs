@@ -61,6 +61,11 @@ impl<'a> Pattern<'a> {
         &self.0
     }
 
+    /// The same pattern, free of what it was borrowed from.
+    pub fn into_static(self) -> Pattern<'static> {
+        Pattern(self.0.into_static())
+    }
+
     /// Its tokens, in order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')

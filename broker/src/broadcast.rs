@@ -1,0 +1,144 @@
+//! One request for every handler that serves the action now.
+//!
+//! The whole is a request that waits for its parts; each part is a request of its own for one handler. A handler without
+//! free credit gets its part when it has credit again, before other work. Each part that ends becomes one tagged reply;
+//! when the last one has ended, the counts end the whole.
+
+use crate::action::Action;
+use crate::admission::Refusal;
+use crate::broker::Broker;
+use crate::dispatch::mix;
+use crate::endings::{End, Outcome};
+use crate::handler::Handler;
+use crate::request::{Owner, Rare, Request, State};
+use crate::session::Session;
+use crate::settings::REQUEST_OVERHEAD_BYTES;
+use crate::tables::{Key, Links, TimerLinks};
+use crate::words;
+use answerback_protocol::frames::{CallInfo, Gather, Reply, Request as Frame};
+use answerback_protocol::{Code, Payload};
+use std::sync::Arc;
+
+impl Broker {
+    pub(crate) fn begin_broadcast(
+        &mut self,
+        session: Key<Session>,
+        frame: &Frame<'_>,
+        data: Payload,
+    ) -> Result<(), Refusal> {
+        self.may_be_here(frame)?;
+        let nobody = || Refusal::new(Code::NoHandler, words::no_handler(frame.action.as_str(), true));
+        let action = self.action_by_name.get(frame.action.as_str()).copied().ok_or_else(nobody)?;
+        let handlers: Vec<_> = self.present_handlers(action);
+        if handlers.is_empty() {
+            return Err(nobody());
+        }
+        let mut whole = self.new_request(session, frame, action, data);
+        if whole.deadline <= self.now {
+            return Err(Refusal::new(Code::Timeout, words::no_time()));
+        }
+        whole.cost += u32::try_from(handlers.len() * REQUEST_OVERHEAD_BYTES).unwrap_or(u32::MAX / 2);
+        self.has_room(&whole)?;
+        whole.state = State::Gathering;
+        whole.rare_mut().gather = Gather { expected: handlers.len() as u64, ..Gather::default() };
+        let key = self.hold(whole);
+        let parts: Vec<_> = handlers.iter().zip(0..).filter_map(|(&h, n)| self.part_for(key, h, n)).collect();
+        if let Some(whole) = self.requests.get_mut(key) {
+            whole.rare_mut().parts = parts.iter().copied().collect();
+        }
+        for (part, handler) in parts.into_iter().zip(handlers) {
+            self.enqueue(part);
+            self.handler_changed(handler);
+        }
+        Ok(())
+    }
+
+    fn present_handlers(&self, action: Key<Action>) -> Vec<Key<Handler>> {
+        let Some(action) = self.actions.get(action) else { return Vec::new() };
+        let connected = |key: &&Key<Handler>| {
+            let handler = self.handlers.get(**key).filter(|handler| handler.open);
+            handler.and_then(|handler| self.sessions.get(handler.session)).is_some_and(|s| s.connection.is_some())
+        };
+        action.handlers.iter().filter(connected).copied().collect()
+    }
+
+    /// The part of a broadcast for one handler. Its bytes are counted with the whole.
+    fn part_for(&mut self, whole: Key<Request>, handler: Key<Handler>, number: u64) -> Option<Key<Request>> {
+        let whole_request = self.requests.get(whole)?;
+        let part = Request {
+            owner: Owner::Broadcast { whole, handler },
+            origin: mix(whole_request.origin.wrapping_add(number + 1)),
+            action: whole_request.action,
+            from: Arc::clone(&whole_request.from),
+            data: whole_request.data.clone(),
+            received: whole_request.received,
+            expires: whole_request.expires,
+            deadline: whole_request.deadline,
+            state: State::Arrived,
+            attempt: 0,
+            attempts: 1,
+            parts: 0,
+            cost: 0,
+            info: whole_request.info,
+            may_have_run: false,
+            rare: whole_request.trace().cloned().map(|trace| Box::new(Rare { trace: Some(trace), ..Rare::default() })),
+            links: Links::LOOSE,
+            timer: TimerLinks::UNSET,
+        };
+        Some(self.hold(part))
+    }
+
+    /// A handler's part of the answer. `ended` says which part of the broadcast it ends; otherwise more will come.
+    pub(crate) fn broadcast_part(
+        &mut self,
+        whole: Key<Request>,
+        handler: Key<Handler>,
+        outcome: Outcome,
+        ended: Option<(Key<Request>, Option<Box<CallInfo<'static>>>)>,
+    ) {
+        let from = self.handler_name(handler);
+        let Some(request) = self.requests.get_mut(whole) else { return };
+        let (ended, info) = ended.map_or((None, None), |(part, info)| (Some(part), info));
+        request.parts += 1;
+        let seq = Some(u64::from(request.parts));
+        let rare = request.rare_mut();
+        if let Some(part) = ended {
+            rare.parts.remove(&part);
+            match &outcome.error {
+                None => rare.gather.answered += 1,
+                Some(error) if error.code == Code::Fault => rare.gather.failed += 1,
+                Some(_) => rare.gather.lost += 1,
+            }
+        }
+        let all_ended = rare.parts.is_empty();
+        if let Owner::Caller { session, id } = request.owner {
+            let reply = Reply { part: true, seq, from, info, error: outcome.error, ..Reply::to(id) };
+            self.reply(session, reply, outcome.data);
+        }
+        if all_ended {
+            self.conclude(whole, Outcome { error: None, data: Payload::NONE }, false);
+        }
+    }
+
+    /// A broadcast ends before all its parts have: those that wait are dropped, handlers that have one are told.
+    pub(crate) fn end_parts(&mut self, whole: Key<Request>) {
+        let Some(request) = self.requests.get_mut(whole) else { return };
+        if request.state != State::Gathering {
+            return;
+        }
+        let rare = request.rare_mut();
+        let parts = std::mem::take(&mut rare.parts);
+        rare.gather.lost += parts.len() as u64;
+        for part in parts {
+            // Its place in a lane is found through its owner, so it leaves that first.
+            self.leave_queue(part, false);
+            if let Some(record) = self.requests.get_mut(part) {
+                record.owner = Owner::Gone;
+                if record.state == State::Queued {
+                    record.state = State::Arrived;
+                }
+            }
+            self.end(part, End::CallerLeft);
+        }
+    }
+}

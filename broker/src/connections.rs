@@ -1,0 +1,254 @@
+//! Connections: hello, silence, bad frames, the end.
+
+use crate::broker::{Alarm, Broker};
+use crate::input::{ConnectionId, Disconnect};
+use crate::output::{Note, Output};
+use crate::session::Session;
+use crate::tables::Key;
+use crate::time::Time;
+use answerback_protocol::envelope::EnvelopeError;
+use answerback_protocol::frames::{About, Ack, ErrorNotice, Hello, Ping, Pong, Reply};
+use answerback_protocol::limits::{ACK_AFTER_BYTES, ACK_AFTER_REPLIES, ACK_WITHIN_MS, VERSIONS};
+use answerback_protocol::{ClientFrame, Code, Malformed, Payload, Ran, Text};
+
+/// An open connection.
+pub(crate) struct Connection {
+    /// The whole id; the place alone may have been used before.
+    id: ConnectionId,
+    pub(crate) peer: Box<str>,
+    /// None before hello.
+    session: Option<Key<Session>>,
+    /// Whether it was told that it will be closed; nothing it says counts any more.
+    closing: bool,
+    heard: Time,
+    pinged: bool,
+    /// When its alarm for silence rings.
+    alarm: Time,
+    /// `reply` frames taken in, and how many of them it has been told of.
+    replies: u64,
+    replies_told: u64,
+    reply_bytes_untold: u64,
+    ack_alarm: Option<Time>,
+}
+
+impl Broker {
+    pub(crate) fn connected(&mut self, id: ConnectionId, peer: String) {
+        let alarm = self.now + self.settings.handshake;
+        let connection = Connection {
+            id,
+            peer: peer.into(),
+            session: None,
+            closing: false,
+            heard: self.now,
+            pinged: false,
+            alarm,
+            replies: 0,
+            replies_told: 0,
+            reply_bytes_untold: 0,
+            ack_alarm: None,
+        };
+        if self.connections.len() <= id.place() {
+            self.connections.resize_with(id.place() + 1, || None);
+        }
+        self.connections[id.place()] = Some(connection);
+        self.alarms.set(alarm, Alarm::Silence(id));
+        self.counts.connections += 1;
+    }
+
+    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.place())?.as_mut().filter(|connection| connection.id == id && !connection.closing)
+    }
+
+    /// Something was heard: the session that speaks, if it has said hello.
+    pub(crate) fn heard(&mut self, id: ConnectionId) -> Option<Key<Session>> {
+        let now = self.now;
+        let connection = self.connection(id)?;
+        connection.heard = now;
+        connection.pinged = false;
+        connection.session
+    }
+
+    /// The address a connection comes from.
+    pub(crate) fn peer_of(&self, id: ConnectionId) -> &str {
+        self.connections.get(id.place()).and_then(Option::as_ref).map_or("", |connection| &connection.peer)
+    }
+
+    /// A frame of a connection that has no session: it must be `hello`.
+    pub(crate) fn first_frame(&mut self, id: ConnectionId, frame: &ClientFrame<'_>) {
+        if self.connection(id).is_none() {
+            return;
+        }
+        match frame {
+            ClientFrame::Hello(hello) => self.hello(id, hello),
+            other => {
+                let kind = other.kind();
+                self.refuse(id, Code::BadRequest, format!("the first frame must be `hello`, not `{kind}`"));
+            }
+        }
+    }
+
+    fn hello(&mut self, id: ConnectionId, hello: &Hello<'_>) {
+        let (least, greatest) = hello.protocol;
+        if greatest < VERSIONS.0 || least > VERSIONS.1 {
+            let text = format!(
+                "this client speaks protocol {least} to {greatest}, this server {} to {}; update the older one",
+                VERSIONS.0, VERSIONS.1
+            );
+            return self.refuse(id, Code::VersionMismatch, text);
+        }
+        if let Some(session) = self.open_session(id, hello) {
+            let alarm = self.now + self.settings.heartbeat;
+            if let Some(connection) = self.connection(id) {
+                connection.session = Some(session);
+                let before = std::mem::replace(&mut connection.alarm, alarm);
+                self.alarms.unset(before, Alarm::Silence(id));
+                self.alarms.set(alarm, Alarm::Silence(id));
+            }
+        }
+    }
+
+    pub(crate) fn second_hello(&mut self, id: ConnectionId) {
+        self.refuse(id, Code::BadRequest, "a connection says `hello` once".to_owned());
+    }
+
+    pub(crate) fn pong(&mut self, id: ConnectionId) {
+        self.send(id, Pong, Payload::NONE);
+    }
+
+    /// Tells a connection why, and closes it. Its session goes on as if the connection had broken.
+    pub(crate) fn refuse(&mut self, id: ConnectionId, code: Code, message: String) {
+        let notice = ErrorNotice { code, message: Text::from(message.clone()), about: None, fatal: true };
+        self.send(id, notice, Payload::NONE);
+        self.out.push_back(Output::Note(Note::ConnectionRefused { connection: id, code, message }));
+        self.close(id);
+    }
+
+    /// Closes a connection once everything sent to it is written.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
+        self.out.push_back(Output::Close { connection: id });
+        let Some(connection) = self.connection(id) else { return };
+        connection.closing = true;
+        let session = connection.session.take();
+        self.unset_alarms(id);
+        if let Some(session) = session {
+            self.detach(session);
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, id: ConnectionId, reason: Disconnect) {
+        let known = self.connections.get(id.place()).and_then(Option::as_ref).is_some_and(|c| c.id == id);
+        if !known {
+            return;
+        }
+        self.counts.slow += u64::from(reason == Disconnect::Slow);
+        self.unset_alarms(id);
+        let session = self.connections[id.place()].take().and_then(|connection| connection.session);
+        if let Some(session) = session {
+            self.detach(session);
+        }
+    }
+
+    fn unset_alarms(&mut self, id: ConnectionId) {
+        let Some(Some(connection)) = self.connections.get_mut(id.place()) else { return };
+        self.alarms.unset(connection.alarm, Alarm::Silence(id));
+        if let Some(at) = connection.ack_alarm.take() {
+            self.alarms.unset(at, Alarm::Acknowledge(id));
+        }
+    }
+
+    /// The time has come to look whether a connection has been silent. Instead of moving an alarm with every frame,
+    /// it rings once per heartbeat and looks back.
+    pub(crate) fn silence(&mut self, id: ConnectionId) {
+        let (now, heartbeat) = (self.now, self.settings.heartbeat);
+        let Some(connection) = self.connection(id) else { return };
+        let quiet = now.since(connection.heard);
+        if connection.session.is_none() {
+            self.counts.silent += 1;
+            let text = format!("no `hello` within {} ms", self.settings.handshake.as_millis());
+            return self.refuse(id, Code::Silent, text);
+        }
+        if quiet >= heartbeat * 2 {
+            self.counts.silent += 1;
+            return self.refuse(id, Code::Silent, format!("nothing heard for {} ms", quiet.as_millis()));
+        }
+        let ask = quiet >= heartbeat && !connection.pinged;
+        connection.pinged |= ask;
+        connection.alarm = connection.heard + if quiet >= heartbeat { heartbeat * 2 } else { heartbeat };
+        let alarm = connection.alarm;
+        self.alarms.set(alarm, Alarm::Silence(id));
+        if ask {
+            self.send(id, Ping, Payload::NONE);
+        }
+    }
+
+    /// A head that is not what the protocol allows. Who waits for an answer gets one; before hello it is the end.
+    pub(crate) fn malformed(&mut self, id: ConnectionId, error: &Malformed) {
+        self.counts.frames_in += 1;
+        self.counts.malformed(error.word());
+        let now = self.now;
+        let Some(connection) = self.connection(id) else { return };
+        connection.heard = now;
+        let Some(session) = connection.session else {
+            return self.refuse(id, Code::BadRequest, error.to_string());
+        };
+        let is_request = error.kind.as_ref().is_some_and(|kind| *kind == "request");
+        match error.id {
+            Some(request) if is_request => {
+                let waits = self.sessions.get(session).is_some_and(|s| s.calls.contains_key(&request.get()));
+                if waits {
+                    self.notice(id, Code::BadRequest, error.to_string(), Some(About::Id(request)));
+                } else {
+                    let reply = Reply::to(request);
+                    self.refuse_request(session, reply, Code::BadRequest, error.to_string(), Ran::No, None);
+                }
+            }
+            about => self.notice(id, Code::BadRequest, error.to_string(), about.map(About::Id)),
+        }
+    }
+
+    /// Bytes that are not a frame: where the next one begins is not known, so the connection ends.
+    pub(crate) fn not_a_frame(&mut self, id: ConnectionId, error: &EnvelopeError) {
+        self.counts.malformed(error.word());
+        if self.connection(id).is_some() {
+            let code = if error.is_too_large() { Code::TooLarge } else { Code::BadRequest };
+            self.refuse(id, code, error.to_string());
+        }
+    }
+
+    /// Tells a connection that something it said could not be done; the connection goes on.
+    pub(crate) fn notice(&mut self, id: ConnectionId, code: Code, message: String, about: Option<About<'static>>) {
+        self.send(id, ErrorNotice { code, message: message.into(), about, fatal: false }, Payload::NONE);
+    }
+
+    /// A `reply` frame was taken in; it is acknowledged with others, soon.
+    pub(crate) fn count_reply(&mut self, id: ConnectionId, bytes: usize) {
+        let ring_at = self.now + std::time::Duration::from_millis(ACK_WITHIN_MS);
+        let Some(connection) = self.connection(id) else { return };
+        connection.replies += 1;
+        connection.reply_bytes_untold += bytes as u64;
+        let untold = connection.replies - connection.replies_told;
+        if untold >= ACK_AFTER_REPLIES || connection.reply_bytes_untold >= ACK_AFTER_BYTES {
+            self.send_ack(id);
+        } else if connection.ack_alarm.is_none() {
+            connection.ack_alarm = Some(ring_at);
+            self.alarms.set(ring_at, Alarm::Acknowledge(id));
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.ack_alarm = None;
+        if connection.replies > connection.replies_told {
+            self.send_ack(id);
+        }
+    }
+
+    /// The alarm stays where it is: moving it for each acknowledgement would cost more than one that finds nothing.
+    fn send_ack(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.replies_told = connection.replies;
+        connection.reply_bytes_untold = 0;
+        let replies = connection.replies;
+        self.send(id, Ack { replies }, Payload::NONE);
+    }
+}

@@ -1,0 +1,206 @@
+//! Requests that wait and handlers that are free find each other here.
+
+use crate::action::Action;
+use crate::broker::{Alarm, Broker};
+use crate::endings::End;
+use crate::handler::Handler;
+use crate::request::{Owner, Request, State};
+use crate::session::Delivery;
+use crate::tables::Key;
+use answerback_protocol::DeliveryId;
+use answerback_protocol::frames::Deliver;
+use std::sync::Arc;
+
+impl Broker {
+    /// Credit, presence or lane of a handler have changed: it gets what waits for it, and takes its place among the free.
+    pub(crate) fn handler_changed(&mut self, key: Key<Handler>) {
+        while let Some(part) = self.next_of_lane(key) {
+            self.deliver(part, key);
+        }
+        self.relist(key);
+        if let Some(action) = self.handlers.get(key).map(|handler| handler.action) {
+            self.dispatch(action);
+        }
+    }
+
+    /// The next part of a broadcast for a handler that can take it.
+    fn next_of_lane(&mut self, key: Key<Handler>) -> Option<Key<Request>> {
+        let handler = self.handlers.get(key)?;
+        if handler.has_credit() { handler.lane.first(&self.requests) } else { None }
+    }
+
+    fn relist(&mut self, key: Key<Handler>) {
+        let Some(handler) = self.handlers.get_mut(key) else { return };
+        let rank = handler.rank();
+        let before = std::mem::replace(&mut handler.listed, rank);
+        if before == rank {
+            return;
+        }
+        let Some(action) = self.actions.get_mut(handler.action) else { return };
+        if let Some(before) = before {
+            action.free.remove(&(before, key));
+        }
+        if let Some(rank) = rank {
+            action.free.insert((rank, key));
+        }
+    }
+
+    /// Gives waiting requests to free handlers, first come first served, until one of both runs out.
+    pub(crate) fn dispatch(&mut self, key: Key<Action>) {
+        while let Some(action) = self.actions.get(key) {
+            let Some(request) = action.queue.first(&self.requests) else { return };
+            let Some(handler) = action.next_handler() else { return };
+            if action.next_dispatch > self.now {
+                return self.arm_dispatch(key);
+            }
+            let overdue = self.requests.get(request).is_some_and(|r| r.expires.min(r.deadline) <= self.now);
+            if overdue {
+                self.request_due(request);
+            } else {
+                self.deliver(request, handler);
+            }
+        }
+    }
+
+    /// Whether a request that comes now can be given to a handler at once, and to which.
+    pub(crate) fn free_handler(&self, key: Key<Action>) -> Option<Key<Handler>> {
+        let action = self.actions.get(key)?;
+        if action.queue.is_empty() && action.next_dispatch <= self.now { action.next_handler() } else { None }
+    }
+
+    fn arm_dispatch(&mut self, key: Key<Action>) {
+        let Some(action) = self.actions.get_mut(key) else { return };
+        if !std::mem::replace(&mut action.dispatch_armed, true) {
+            self.alarms.set(action.next_dispatch, Alarm::Dispatch(key));
+        }
+    }
+
+    pub(crate) fn dispatch_due(&mut self, key: Key<Action>) {
+        if let Some(action) = self.actions.get_mut(key) {
+            action.dispatch_armed = false;
+            self.dispatch(key);
+        }
+    }
+
+    /// Gives a request to a handler that has credit. It may wait in a queue, in the handler's lane, or nowhere yet.
+    pub(crate) fn deliver(&mut self, key: Key<Request>, to: Key<Handler>) {
+        self.leave_queue(key, true);
+        let Some(handler) = self.handlers.get_mut(to) else { return };
+        let Some(session) = self.sessions.get_mut(handler.session) else { return };
+        let Some(request) = self.requests.get_mut(key) else { return };
+        let Some(action) = self.actions.get_mut(handler.action) else { return };
+        request.attempt += 1;
+        let mut id = delivery_id(request.origin, request.attempt);
+        while session.deliveries.contains_key(&id.get()) {
+            id = DeliveryId::truncated(id.get() + 1);
+        }
+        self.deliveries += 1;
+        let delivery = Delivery { request: Some(key), handler: to, number: self.deliveries, held: false };
+        session.deliveries.insert(id.get(), delivery);
+        request.state = State::Delivered { handler: to, delivery: id, at: self.now };
+        action.turn += 1;
+        action.in_flight += 1;
+        action.next_dispatch = self.now + self.settings.dispatch_interval;
+        handler.in_flight += 1;
+        handler.turn = action.turn;
+        let frame = Deliver {
+            id,
+            action: Arc::clone(&action.name).into(),
+            from: Arc::clone(&request.from).into(),
+            left: self.now.millis_until(request.deadline),
+            attempt: u32::from(request.attempt),
+            trace: request.trace().cloned(),
+        };
+        let data = request.data.clone();
+        self.counts.deliveries += 1;
+        if let Some(connection) = session.connection {
+            self.send(connection, frame, data);
+        }
+        self.relist(to);
+    }
+
+    /// Takes a request out of the queue or lane in which it waits, if it does.
+    pub(crate) fn leave_queue(&mut self, key: Key<Request>, departs: bool) {
+        let Some(request) = self.requests.get(key) else { return };
+        if request.state != State::Queued {
+            return;
+        }
+        match request.owner {
+            Owner::Broadcast { handler, .. } => {
+                if let Some(handler) = self.handlers.get_mut(handler) {
+                    handler.lane.remove(&mut self.requests, key);
+                }
+            }
+            _ => {
+                if let Some(action) = self.actions.get_mut(request.action) {
+                    action.queue.remove(&mut self.requests, key);
+                    if departs {
+                        action.rate.departed(self.now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a request at the end of its queue, or of its handler's lane.
+    pub(crate) fn enqueue(&mut self, key: Key<Request>) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        request.state = State::Queued;
+        if let Owner::Broadcast { handler, .. } = request.owner {
+            if let Some(handler) = self.handlers.get_mut(handler) {
+                handler.lane.push_last(&mut self.requests, key);
+            }
+        } else if let Some(action) = self.actions.get_mut(request.action) {
+            if action.queue.is_empty() {
+                action.rate.begins(self.now);
+            }
+            action.queue.push_last(&mut self.requests, key);
+        }
+        self.wheel.set(&mut self.requests, key);
+    }
+
+    /// Puts a request back to the front of its queue. The handler's side of it has been cleared.
+    pub(crate) fn requeue(&mut self, key: Key<Request>) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        if let Owner::Broadcast { .. } = request.owner {
+            // It was for that handler and for no other.
+            return self.end(key, End::HandlerGone);
+        }
+        request.state = State::Queued;
+        self.counts.requeued += 1;
+        if let Some(action) = self.actions.get_mut(request.action) {
+            if action.queue.is_empty() {
+                action.rate.begins(self.now);
+            }
+            action.queue.push_first(&mut self.requests, key);
+        }
+        // Its ttl may have passed meanwhile.
+        self.wheel.set(&mut self.requests, key);
+        let overdue = self.requests.get(key).is_some_and(|r| r.expires.min(r.deadline) <= self.now);
+        if overdue || self.drain.is_some() {
+            self.requeued_too_late(key, overdue);
+        }
+    }
+
+    fn requeued_too_late(&mut self, key: Key<Request>, overdue: bool) {
+        if overdue {
+            return self.request_due(key);
+        }
+        let is_call = self.requests.get(key).is_some_and(|r| r.owner != Owner::Nobody);
+        if is_call {
+            self.end(key, End::Draining);
+        }
+    }
+}
+
+/// A delivery's id: 53 bits that nobody can guess and that a restarted server can make again from what the caller says.
+fn delivery_id(origin: u64, attempt: u16) -> DeliveryId {
+    DeliveryId::truncated(mix(origin ^ u64::from(attempt)) >> 11)
+}
+
+/// The finalizer of splitmix64: every bit of the input changes about half of the output.
+pub(crate) fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}

@@ -1,0 +1,248 @@
+//! How a request ends: in one answer, whatever happened. Everything that ends a request comes through [`Broker::end`].
+
+use crate::admission::ttl_ended_first;
+use crate::broker::Broker;
+use crate::kept::KeptReply;
+use crate::output::{Note, Output};
+use crate::request::{Owner, Request, State};
+use crate::session::Session;
+use crate::tables::{Key, give_back};
+use crate::words;
+use answerback_protocol::frames::{AnswerError, CallError, CallInfo, Fault, Reply};
+use answerback_protocol::{Code, Payload, Ran, RequestId, Text};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a request ends.
+#[derive(Debug)]
+pub(crate) enum End<'a> {
+    /// A handler answered.
+    Answered { error: Option<AnswerError<'a>>, data: Payload },
+    /// Its ttl or its deadline has come.
+    Overdue,
+    /// Its caller cancelled it.
+    Cancelled,
+    /// Its caller is gone; nobody hears the answer.
+    CallerLeft,
+    /// The handler that had it is gone, and no attempts are left.
+    HandlerLost,
+    /// The one handler it was for is gone before it had it.
+    HandlerGone,
+    /// The server leaves and it has not been given to a handler.
+    Draining,
+    /// The server leaves and a handler still has it.
+    DrainedAway,
+}
+
+/// What its owner is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) error: Option<Box<CallError<'static>>>,
+    pub(crate) data: Payload,
+}
+
+impl Broker {
+    /// The ttl or deadline of a request has come.
+    pub(crate) fn request_due(&mut self, key: Key<Request>) {
+        self.end(key, End::Overdue);
+    }
+
+    /// A caller cancels. What is not known has ended already, and its answer is on the way.
+    pub(crate) fn cancel(&mut self, session: Key<Session>, id: RequestId) {
+        let Some(call) = self.sessions.get(session).and_then(|s| s.calls.get(&id.get())).copied() else { return };
+        let Some(request) = self.requests.get_mut(call.request) else { return };
+        if !request.is_joined() {
+            return self.end(call.request, End::Cancelled);
+        }
+        // Others wait for the same work: only this caller's wait is over.
+        request.owner = Owner::Gone;
+        let outcome = self.outcome_of(call.request, End::Cancelled);
+        self.answer_caller(session, id, outcome, None);
+    }
+
+    /// Ends a request: it leaves every table, and whoever waits for it is told.
+    pub(crate) fn end(&mut self, key: Key<Request>, end: End<'_>) {
+        let silent = matches!(end, End::CallerLeft);
+        let outcome = self.outcome_of(key, end);
+        self.conclude(key, outcome, silent);
+    }
+
+    pub(crate) fn conclude(&mut self, key: Key<Request>, outcome: Outcome, silent: bool) {
+        let info = self.info_of(key);
+        self.leave_queue(key, false);
+        self.undeliver(key);
+        self.leave_leader(key);
+        self.end_parts(key);
+        self.wheel.unset(&mut self.requests, key);
+        let Some(mut request) = self.requests.remove(key) else { return };
+        self.bytes -= request.cost as usize;
+        if let Some(action) = self.actions.get_mut(request.action) {
+            action.bytes -= request.cost as usize;
+            action.requests -= 1;
+        }
+        self.count_end(&request, &outcome);
+        self.settle_key(&request, &outcome);
+        let joined = request.rare.as_mut().and_then(|rare| rare.joined.take()).map(|joined| (joined, outcome.clone()));
+        self.tell_owner(key, &request, outcome, info, silent);
+        if let Some((joined, outcome)) = joined {
+            self.end_joined(joined, &outcome);
+        }
+        self.forget_action_if_unwanted(request.action);
+        self.look_whether_drained();
+    }
+
+    fn tell_owner(
+        &mut self,
+        key: Key<Request>,
+        request: &Request,
+        outcome: Outcome,
+        info: Option<Box<CallInfo<'static>>>,
+        silent: bool,
+    ) {
+        match request.owner {
+            Owner::Caller { session, id } if silent => self.forget_call(session, id),
+            Owner::Caller { session, id } => {
+                let gather = request.rare.as_ref().filter(|rare| rare.gather.expected > 0).map(|rare| rare.gather);
+                let reply = Reply { info, gather: gather.map(Box::new), ..Reply::to(id) };
+                self.forget_call(session, id);
+                self.reply(session, Reply { error: outcome.error, ..reply }, outcome.data);
+            }
+            Owner::Broadcast { whole, handler } => {
+                self.broadcast_part(whole, handler, outcome, Some((key, info)));
+            }
+            Owner::Nobody => self.send_ended(request, &outcome),
+            Owner::Gone => {}
+        }
+    }
+
+    fn forget_call(&mut self, session: Key<Session>, id: RequestId) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.calls.remove(&id.get());
+            give_back(&mut session.calls);
+        }
+    }
+
+    fn answer_caller(
+        &mut self,
+        session: Key<Session>,
+        id: RequestId,
+        outcome: Outcome,
+        info: Option<Box<CallInfo<'static>>>,
+    ) {
+        if let Some(error) = &outcome.error {
+            self.counts.error(error.code);
+        }
+        self.forget_call(session, id);
+        self.reply(session, Reply { error: outcome.error, info, ..Reply::to(id) }, outcome.data);
+    }
+
+    /// Sends a reply to a session, and keeps it until the client says that it has it.
+    pub(crate) fn reply(&mut self, key: Key<Session>, reply: Reply<'static>, data: Payload) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let kept = KeptReply { reply: reply.clone(), data: data.clone() };
+        session.kept.push(kept, &self.settings.limits, &mut self.kept_bytes);
+        if let Some(connection) = session.connection {
+            self.send(connection, reply, data);
+        }
+    }
+
+    pub(crate) fn acknowledged(&mut self, session: Key<Session>, replies: u64) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.kept.acknowledged(replies, &mut self.kept_bytes);
+        }
+    }
+
+    fn send_ended(&mut self, request: &Request, outcome: &Outcome) {
+        let Some(error) = outcome.error.as_ref().filter(|error| error.code != Code::Fault) else { return };
+        self.counts.sends_lost += 1;
+        let action = self.actions.get(request.action).map_or_else(|| "".into(), |action| Arc::clone(&action.name));
+        self.out.push_back(Output::Note(Note::SendLost { action, code: error.code }));
+    }
+
+    fn count_end(&mut self, request: &Request, outcome: &Outcome) {
+        match &outcome.error {
+            Some(error) => self.counts.error(error.code),
+            // The whole of a broadcast is not one more reply.
+            None if request.state == State::Gathering => {}
+            None => self.counts.replies += 1,
+        }
+    }
+
+    /// What the owner of a request is told when it ends like this.
+    pub(crate) fn outcome_of(&self, key: Key<Request>, end: End<'_>) -> Outcome {
+        let Some(request) = self.requests.get(key) else {
+            return Outcome::failed(Code::Cancelled, Ran::Maybe, 0, String::new(), None);
+        };
+        let attempts = u32::from(request.attempt);
+        if let End::Answered { error, data } = end {
+            return Outcome::of_answer(error, data, attempts);
+        }
+        let (code, ran) = self.code_of(request, &end);
+        let name = self.actions.get(request.action).map_or("", |action| &*action.name);
+        let text = words::ended(code, ran, name, request, self.now);
+        Outcome::failed(code, ran, attempts, text, None)
+    }
+
+    fn code_of(&self, request: &Request, end: &End<'_>) -> (Code, Ran) {
+        let waits = matches!(request.state, State::Queued | State::Arrived);
+        let ran = if waits && !request.may_have_run { Ran::No } else { Ran::Maybe };
+        let code = match end {
+            End::Cancelled | End::CallerLeft => Code::Cancelled,
+            End::HandlerLost | End::DrainedAway => Code::HandlerLost,
+            End::HandlerGone => Code::NoHandler,
+            End::Draining => Code::Draining,
+            End::Overdue if ran == Ran::No && !self.was_served(request) => Code::NoHandler,
+            End::Overdue if waits && ttl_ended_first(request, self.now) => Code::Expired,
+            End::Overdue | End::Answered { .. } => Code::Timeout,
+        };
+        match code {
+            // These promise that the work did not run, which a handler that was lost with it cannot.
+            Code::NoHandler | Code::Expired | Code::Draining if ran != Ran::No => (Code::HandlerLost, Ran::Maybe),
+            _ => (code, ran),
+        }
+    }
+
+    fn was_served(&self, request: &Request) -> bool {
+        self.actions.get(request.action).is_some_and(|action| action.was_served_since(request.received))
+    }
+
+    /// Where the time of a request went, if it asked.
+    fn info_of(&self, key: Key<Request>) -> Option<Box<CallInfo<'static>>> {
+        let request = self.requests.get(key).filter(|request| request.info)?;
+        Some(Box::new(match request.state {
+            State::Delivered { handler, at, .. } => CallInfo {
+                queued: request.received.millis_until(at),
+                ran: Some(at.millis_until(self.now)),
+                by: self.handler_name(handler),
+            },
+            _ => CallInfo { queued: request.received.millis_until(self.now), ran: None, by: None },
+        }))
+    }
+}
+
+impl Outcome {
+    pub(crate) fn of_answer(error: Option<AnswerError<'_>>, data: Payload, attempts: u32) -> Self {
+        let error = error.map(|error| {
+            let fault = Fault {
+                code: error.code.into_static(),
+                message: error.message.into_static(),
+                retryable: error.retryable,
+            };
+            Box::new(CallError {
+                code: Code::Fault,
+                message: Text::from(words::fault(&fault)),
+                ran: Ran::Yes,
+                attempts,
+                retry_after: None,
+                fault: Some(fault),
+            })
+        });
+        Self { error, data }
+    }
+
+    pub(crate) fn failed(code: Code, ran: Ran, attempts: u32, text: String, retry_after: Option<Duration>) -> Self {
+        let retry_after = retry_after.map(|wait| (wait.as_millis() as u64).max(1));
+        let error = CallError { code, message: Text::from(text), ran, attempts, retry_after, fault: None };
+        Self { error: Some(Box::new(error)), data: Payload::NONE }
+    }
+}

@@ -1,0 +1,138 @@
+//! One request, from its arrival to its one answer.
+//!
+//! ```text
+//!                  no room, no right, unreachable ttl
+//!   call ───────────────► refused (ran: no)                              admission.rs
+//!    │
+//!    ▼          handler has credit                 reply
+//!  QUEUED ───────────────────► DELIVERED ─────────────────► answered (ok, or fault: ran yes)
+//!    │  ▲                        │  │  │                                 dispatch.rs, answers.rs
+//!    │  └── handed back, or lost ┘  │  └── deadline ─────────► timeout (ran: maybe), handler told to cancel
+//!    │      with attempts left      └───── handler lost ────► handler_lost (ran: maybe)
+//!    ├── ttl or deadline ─► expired, timeout or no_handler (ran: no)     endings.rs
+//!    └── caller cancels or leaves ─► cancelled (handler told, if one has it)
+//!
+//!  JOINED     a call whose idempotency key is running already: it waits for that one's answer    keys.rs
+//!  GATHERING  a broadcast: its parts, one for each handler, are requests of their own             broadcast.rs
+//! ```
+//!
+//! A request that was lost with a handler and is queued again may have run. From then on nothing about it says
+//! `ran: no`: what would have been `expired` is `handler_lost` (see [`Request::may_have_run`]).
+
+use crate::action::Action;
+use crate::handler::Handler;
+use crate::session::Session;
+use crate::tables::{Chain, Chained, Key, Links, Timed, TimerLinks};
+use crate::time::Time;
+use answerback_protocol::frames::Gather;
+use answerback_protocol::{DeliveryId, Payload, RequestId, Text};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Where a request is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It has just arrived and is in no queue.
+    Arrived,
+    /// In the queue of its action; a part of a broadcast is in the lane of its handler.
+    Queued,
+    /// A handler has it.
+    Delivered { handler: Key<Handler>, delivery: DeliveryId, at: Time },
+    /// Waits for the answer of another request with the same key.
+    Joined { leader: Key<Request> },
+    /// Waits for its parts.
+    Gathering,
+}
+
+/// Who gets the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The session that called, under the id that it chose.
+    Caller { session: Key<Session>, id: RequestId },
+    /// The broadcast that this is a part of; `handler` is the one it is for.
+    Broadcast { whole: Key<Request>, handler: Key<Handler> },
+    /// Nobody: a send.
+    Nobody,
+    /// The caller cancelled or left, and others with the same key still wait for the work.
+    Gone,
+}
+
+/// A request that the broker holds.
+pub(crate) struct Request {
+    pub(crate) owner: Owner,
+    /// A keyed hash of the caller's session and the request's id; delivery ids are made of it.
+    pub(crate) origin: u64,
+    pub(crate) action: Key<Action>,
+    /// The caller's name.
+    pub(crate) from: Arc<str>,
+    pub(crate) data: Payload,
+    pub(crate) received: Time,
+    /// The end of its ttl.
+    pub(crate) expires: Time,
+    pub(crate) deadline: Time,
+    pub(crate) state: State,
+    /// How many handlers have been given it.
+    pub(crate) attempt: u16,
+    /// How many may be.
+    pub(crate) attempts: u16,
+    /// How many parts of its answer have come.
+    pub(crate) parts: u32,
+    /// What it counts against the byte limits.
+    pub(crate) cost: u32,
+    /// Whether the reply shall say where the time went.
+    pub(crate) info: bool,
+    /// Whether a handler that had it was lost, so that its work may have run.
+    pub(crate) may_have_run: bool,
+    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) links: Links,
+    pub(crate) timer: TimerLinks,
+}
+
+/// What few requests have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) trace: Option<Text<'static>>,
+    /// The idempotency key, of the request that runs under it.
+    pub(crate) key: Option<Box<str>>,
+    /// Requests that wait for the answer of this one.
+    pub(crate) joined: Option<Chain>,
+    /// Of a broadcast: its parts that have not ended, and the counts.
+    pub(crate) parts: BTreeSet<Key<Request>>,
+    pub(crate) gather: Gather,
+}
+
+impl Request {
+    pub(crate) fn trace(&self) -> Option<&Text<'static>> {
+        self.rare.as_ref()?.trace.as_ref()
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(Box::default)
+    }
+
+    /// Whether others with the same key wait for its answer.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.joined.as_ref().is_some_and(|joined| !joined.is_empty()))
+    }
+}
+
+impl Chained for Request {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Timed for Request {
+    fn timer(&mut self) -> &mut TimerLinks {
+        &mut self.timer
+    }
+
+    /// While it is delivered only the deadline counts. The wheel is not told when a request is delivered: it asks again
+    /// when the ttl has come, so that a call that is answered in time is put into the wheel once.
+    fn due(&self) -> Time {
+        match self.state {
+            State::Arrived | State::Queued => self.expires.min(self.deadline),
+            State::Delivered { .. } | State::Joined { .. } | State::Gathering => self.deadline,
+        }
+    }
+}

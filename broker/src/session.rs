@@ -1,0 +1,121 @@
+//! A session: a client, over as many connections as it takes.
+//!
+//! ```text
+//!   hello ──► CONNECTED ──── connection breaks ───► AWAY ── grace time passes, or nothing to come back to ──► ended
+//!               │   ▲                                 │
+//!              bye  └── resume ◄── RESUMING ◄─ hello ─┘
+//!               │       (nothing is delivered before the client has said what it holds)
+//!               └──► ended
+//! ```
+
+use crate::action::Action;
+use crate::handler::Handler;
+use crate::input::ConnectionId;
+use crate::kept::Kept;
+use crate::request::Request;
+use crate::tables::{Key, Map, map};
+use crate::time::Time;
+use answerback_protocol::SessionId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// Its number in lists. The id is a secret.
+    pub(crate) client: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) connection: Option<ConnectionId>,
+    /// How many connections it has had.
+    pub(crate) epoch: u32,
+    /// Whether `resume` is still to come on this connection.
+    pub(crate) resuming: bool,
+    /// When it ends if the client does not come back, or does not say what it holds.
+    pub(crate) grace_until: Time,
+    /// Calls that wait for their answer, and on which connection each was announced last.
+    pub(crate) calls: Map<u64, Call>,
+    pub(crate) deliveries: Map<u64, Delivery>,
+    pub(crate) serves: BTreeMap<Key<Action>, Key<Handler>>,
+    pub(crate) subscriptions: BTreeSet<(Arc<str>, Option<Arc<str>>)>,
+    pub(crate) kept: Kept,
+    /// Ids of the latest sends accepted, so that one announced again after a reconnect is not taken for a new one.
+    pub(crate) accepted: VecDeque<(u64, u32)>,
+}
+
+/// A call that waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) request: Key<Request>,
+    pub(crate) epoch: u32,
+}
+
+/// A delivery that the session has not answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    /// None once the request has ended: the handler was told to cancel, and its answer will be ignored.
+    pub(crate) request: Option<Key<Request>>,
+    pub(crate) handler: Key<Handler>,
+    /// Counts deliveries, so that they can be handed back in order.
+    pub(crate) number: u64,
+    /// Whether the client has said after a reconnect that it still works on it.
+    pub(crate) held: bool,
+}
+
+/// Accepted sends that a session remembers. A client has at most this many without having heard that they were accepted.
+pub(crate) const ACCEPTED_MAX: usize = 4_096;
+
+impl Session {
+    pub(crate) fn new(id: SessionId, client: u64, name: Arc<str>, seed: u64) -> Self {
+        Self {
+            id,
+            client,
+            name,
+            connection: None,
+            epoch: 0,
+            resuming: false,
+            grace_until: Time::NEVER,
+            calls: map(seed),
+            deliveries: map(seed),
+            serves: BTreeMap::new(),
+            subscriptions: BTreeSet::new(),
+            kept: Kept::new(seed),
+            accepted: VecDeque::new(),
+        }
+    }
+
+    /// Whether a client that comes back would find anything.
+    pub(crate) fn has_anything(&self) -> bool {
+        !(self.calls.is_empty()
+            && self.deliveries.is_empty()
+            && self.serves.is_empty()
+            && self.subscriptions.is_empty()
+            && self.kept.is_empty()
+            && self.accepted.is_empty())
+    }
+
+    /// Remembers that a send was accepted.
+    pub(crate) fn remember_accepted(&mut self, id: u64) {
+        if self.accepted.len() == ACCEPTED_MAX {
+            self.accepted.pop_front();
+        }
+        self.accepted.push_back((id, self.epoch));
+    }
+
+    /// Whether a send with this id was accepted on an earlier connection. On the same one it is a new send.
+    pub(crate) fn was_accepted_before(&self, id: u64) -> bool {
+        self.accepted.iter().take_while(|(_, epoch)| *epoch < self.epoch).any(|&(accepted, _)| accepted == id)
+    }
+
+    /// The deliveries of which `which` holds, in the order they were made.
+    pub(crate) fn deliveries_in_order(&self, which: impl Fn(&Delivery) -> bool) -> Vec<(u64, Delivery)> {
+        let mut some: Vec<_> = self.deliveries.iter().map(|(&id, &d)| (id, d)).filter(|(_, d)| which(d)).collect();
+        some.sort_unstable_by_key(|(_, delivery)| delivery.number);
+        some
+    }
+
+    /// The calls that wait, by id.
+    pub(crate) fn calls_in_order(&self) -> Vec<(u64, Key<Request>)> {
+        let mut all: Vec<_> = self.calls.iter().map(|(&id, call)| (id, call.request)).collect();
+        all.sort_unstable_by_key(|&(id, _)| id);
+        all
+    }
+}

@@ -1,0 +1,216 @@
+//! Sessions: how they begin, are taken up again on a new connection, and end. The life of one is drawn in `session.rs`.
+
+use crate::broker::{Alarm, Broker};
+use crate::endings::End;
+use crate::input::ConnectionId;
+use crate::output::{Note, Output};
+use crate::request::{Owner, Request};
+use crate::session::Session;
+use crate::tables::Key;
+use crate::time::Time;
+use answerback_protocol::frames::{CancelDelivery, Goaway, Hello, Resume, Welcome};
+use answerback_protocol::limits::VERSIONS;
+use answerback_protocol::{Code, DeliveryId, Payload, Text};
+use std::sync::Arc;
+
+impl Broker {
+    /// Answers `hello`: the session goes on or begins. `None` if the connection was refused.
+    pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
+        let known = self.session_by_id.get(&hello.session.get()).copied();
+        let key = match known {
+            Some(key) => key,
+            None => self.new_session(connection, hello)?,
+        };
+        let resumed = known.is_some();
+        let name: Arc<str> = Arc::from(hello.name.as_str());
+        if resumed {
+            self.take_over(key);
+            self.counts.resumed += 1;
+        }
+        let session = self.sessions.get_mut(key)?;
+        session.connection = Some(connection);
+        session.epoch += 1;
+        session.name = Arc::clone(&name);
+        session.kept.new_connection();
+        // What it holds must be known before it is given more.
+        session.resuming = !session.deliveries.is_empty();
+        let (client, resuming) = (session.client, session.resuming);
+        if resumed {
+            self.set_grace(key);
+        }
+        self.welcome(connection, hello, resumed);
+        self.out.push_back(Output::Note(Note::SessionOpened { connection, client, name, resumed }));
+        if !resuming {
+            self.set_present(key, true);
+        }
+        Some(key)
+    }
+
+    fn new_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
+        if self.drain.is_some() {
+            self.refuse(connection, Code::Draining, "this server is going away; connect to another one".to_owned());
+            return None;
+        }
+        if self.sessions.len() >= self.settings.limits.sessions {
+            let text = format!("{} sessions are open, the most allowed (--max-sessions)", self.sessions.len());
+            self.refuse(connection, Code::Overloaded, text);
+            return None;
+        }
+        self.clients += 1;
+        self.counts.sessions += 1;
+        let name = Arc::from(hello.name.as_str());
+        let session = Session::new(hello.session, self.clients, name, self.settings.secrets.tables);
+        let key = self.sessions.insert(session);
+        self.session_by_id.insert(hello.session.get(), key);
+        Some(key)
+    }
+
+    fn welcome(&mut self, connection: ConnectionId, hello: &Hello<'_>, resumed: bool) {
+        let welcome = Welcome {
+            protocol: hello.protocol.1.min(VERSIONS.1),
+            server: Text::from(self.settings.server.clone()),
+            session: hello.session,
+            resumed,
+            restarted: false,
+            max_frame: self.settings.max_frame,
+            heartbeat: self.settings.heartbeat.as_millis() as u64,
+        };
+        self.send(connection, welcome, Payload::NONE);
+        if self.drain.is_some() {
+            let elsewhere = self.settings.elsewhere.iter().cloned().map(Text::from).collect();
+            self.send(connection, Goaway { reason: "draining".into(), after: 0, elsewhere }, Payload::NONE);
+        }
+    }
+
+    /// A session that is known comes back. If its old connection still seems open, that one is over: the client would
+    /// not have made a new one.
+    fn take_over(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if let Some(old) = session.connection {
+            self.refuse(old, Code::Replaced, "a newer connection has taken this session over".to_owned());
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let until = std::mem::replace(&mut session.grace_until, Time::NEVER);
+        for delivery in session.deliveries.values_mut() {
+            delivery.held = false;
+        }
+        self.alarms.unset(until, Alarm::Grace(key));
+    }
+
+    fn set_grace(&mut self, key: Key<Session>) {
+        let until = self.now + self.settings.session_grace;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let before = std::mem::replace(&mut session.grace_until, until);
+        self.alarms.unset(before, Alarm::Grace(key));
+        self.alarms.set(until, Alarm::Grace(key));
+    }
+
+    /// Its connection is gone. It may come back.
+    pub(crate) fn detach(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.connection = None;
+        session.resuming = false;
+        let worth_keeping = session.has_anything();
+        self.set_present(key, false);
+        if worth_keeping {
+            self.set_grace(key);
+        } else {
+            self.end_session(key);
+        }
+    }
+
+    /// Its handlers can be given work, or cannot.
+    fn set_present(&mut self, key: Key<Session>, present: bool) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let handlers: Vec<_> = session.serves.values().copied().collect();
+        for handler in handlers {
+            if let Some(handler) = self.handlers.get_mut(handler) {
+                handler.present = present;
+            }
+            self.handler_changed(handler);
+            self.forget_if_done(handler);
+        }
+    }
+
+    /// The grace time is over: a client that is away has left; one that came back has claimed what it misses, and what
+    /// it has not said to hold is lost.
+    pub(crate) fn grace_over(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.grace_until > self.now {
+            return;
+        }
+        session.grace_until = Time::NEVER;
+        if session.connection.is_none() {
+            return self.end_session(key);
+        }
+        session.kept.forget_unclaimed(&mut self.kept_bytes);
+        if std::mem::take(&mut session.resuming) {
+            let lost: Vec<_> = session.deliveries_in_order(|delivery| !delivery.held).iter().map(|d| d.0).collect();
+            self.lose_deliveries(key, &lost);
+            self.set_present(key, true);
+        }
+    }
+
+    /// The client said good-bye: nothing is kept for it.
+    pub(crate) fn bye(&mut self, connection: ConnectionId, key: Key<Session>) {
+        self.end_session(key);
+        self.close(connection);
+    }
+
+    /// What a handler still works on. Whatever else was delivered to it has never arrived.
+    pub(crate) fn resume(&mut self, key: Key<Session>, resume: &Resume) {
+        for id in &resume.holding {
+            let Some(session) = self.sessions.get_mut(key) else { return };
+            match session.deliveries.get_mut(&id.get()) {
+                Some(delivery) => delivery.held = true,
+                // Given up meanwhile: the handler need not go on.
+                None => self.tell(key, CancelDelivery { id: *id }),
+            }
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if resume.more || !std::mem::take(&mut session.resuming) {
+            return;
+        }
+        let held_and_ended = session.deliveries_in_order(|delivery| delivery.held && delivery.request.is_none());
+        let never_arrived = session.deliveries_in_order(|delivery| !delivery.held);
+        for (id, _) in held_and_ended {
+            self.tell(key, CancelDelivery { id: DeliveryId::truncated(id) });
+        }
+        for (id, _) in never_arrived.into_iter().rev() {
+            self.take_back(key, id);
+        }
+        self.set_present(key, true);
+    }
+
+    /// Ends a session: its calls are dropped, its deliveries lost, its names forgotten.
+    pub(crate) fn end_session(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.kept.forget_all(&mut self.kept_bytes);
+        let (id, until, client, name) = (session.id, session.grace_until, session.client, Arc::clone(&session.name));
+        let (calls, deliveries) = (session.calls_in_order(), session.deliveries_in_order(|_| true));
+        self.alarms.unset(until, Alarm::Grace(key));
+        self.session_by_id.remove(&id.get());
+        self.set_present(key, false);
+        self.unsubscribe_all(key);
+        for &(_, request) in &calls {
+            self.caller_left(request);
+        }
+        let lost = deliveries.iter().filter(|(_, delivery)| delivery.request.is_some()).count();
+        let ids: Vec<_> = deliveries.iter().map(|(id, _)| *id).collect();
+        self.lose_deliveries(key, &ids);
+        self.stop_serving(key);
+        self.sessions.remove(key);
+        let (calls_dropped, deliveries_lost) = (calls.len() as u64, lost as u64);
+        self.out.push_back(Output::Note(Note::SessionClosed { client, name, calls_dropped, deliveries_lost }));
+    }
+
+    /// Nobody is there any more to hear the answer.
+    fn caller_left(&mut self, request: Key<Request>) {
+        let Some(record) = self.requests.get_mut(request) else { return };
+        if record.is_joined() {
+            record.owner = Owner::Gone;
+        } else {
+            self.end(request, End::CallerLeft);
+        }
+    }
+}
