@@ -1,0 +1,386 @@
+//! Connections that break and come back.
+
+use crate::script::{play, play_with};
+use answerback_broker::Note;
+
+/// Seeds 10, 28: a caller that is away for a moment finds its answer.
+#[test]
+fn a_reply_is_kept_for_a_caller_that_is_away() {
+    let stage = play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        svc < {"type":"deliver","id":$d}
+        web breaks
+        svc > {"type":"reply","id":$d} 5
+        +9000
+        web returns
+        web < {"type":"welcome","resumed":true,"restarted":null}
+        web .
+        web > {"type":"request","id":1,"action":"a"}
+        web < {"type":"reply","id":1} 5
+        svc .
+        web > {"type":"ack","replies":1}
+        "#,
+    );
+    assert_eq!(stage.held().kept_replies, 0);
+}
+
+/// A reply that was sent may have been lost on the way; only an acknowledgement says that it was not.
+#[test]
+fn a_reply_that_was_not_acknowledged_is_sent_again() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":9}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        web > {"type":"request","id":2,"action":"a"}
+        svc < {"type":"deliver","id":$a}
+        svc < {"type":"deliver","id":$b}
+        svc > {"type":"reply","id":$a} 1
+        svc > {"type":"reply","id":$b} 2
+        web < {"type":"reply","id":1} 1
+        web > {"type":"ack","replies":1}
+        web < {"type":"reply","id":2} 2
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":2,"action":"a"}
+        web < {"type":"reply","id":2} 2
+        svc .
+        "#,
+    );
+}
+
+/// What a client does not announce again it had received; it is dropped when the grace time has passed.
+#[test]
+fn a_reply_that_is_not_announced_again_is_dropped() {
+    let mut stage = play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":9}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        svc < {"type":"deliver","id":$a}
+        svc > {"type":"reply","id":$a} 1
+        web < {"type":"reply","id":1} 1
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        "#,
+    );
+    assert_eq!(stage.held().kept_replies, 1);
+    stage.pass(10_000);
+    assert_eq!(stage.held().kept_replies, 0);
+}
+
+#[test]
+fn an_announced_request_that_waits_stays_what_it_is() {
+    play(
+        r#"
+        web > {"type":"request","id":1,"action":"a","timeout":5000} 1
+        web breaks
+        +1000
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":1,"action":"a","timeout":5000} 1
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        svc < {"type":"deliver","id":$d,"left":4000} 1
+        svc .
+        svc > {"type":"reply","id":$d}
+        web < {"type":"reply","id":1}
+        "#,
+    );
+}
+
+#[test]
+fn an_announced_request_that_is_not_known_is_new() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        web > {"type":"subscribe","topic":"t"}
+        web < {"type":"subscribed"}
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":1,"action":"a"}
+        svc < {"type":"deliver"}
+        "#,
+    );
+}
+
+/// A send whose `accepted` was lost on the way must not run twice; a new send may have any id on its own connection.
+#[test]
+fn a_send_that_was_accepted_is_accepted_again_and_not_run_again() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":9}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a","reply":false}
+        svc < {"type":"deliver"}
+        web < {"type":"accepted","id":1}
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":1,"action":"a","reply":false}
+        web < {"type":"accepted","id":1}
+        svc .
+        web > {"type":"request","id":2,"action":"a","reply":false}
+        web < {"type":"accepted","id":2}
+        svc < {"type":"deliver"}
+        "#,
+    );
+}
+
+/// What a handler has taken in it still holds; what was on the way never arrived and goes to the front, unrun.
+#[test]
+fn resume_says_what_is_held_and_the_rest_never_arrived() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":3}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"} 1
+        web > {"type":"request","id":2,"action":"a"} 2
+        web > {"type":"request","id":3,"action":"a"} 3
+        web > {"type":"request","id":4,"action":"a"} 4
+        svc < {"type":"deliver","id":$a} 1
+        svc < {"type":"deliver","id":$b} 2
+        svc < {"type":"deliver","id":$c} 3
+        svc breaks
+        +100
+        svc returns
+        svc < {"type":"welcome","resumed":true}
+        svc .
+        svc > {"type":"reply","id":$a} 11
+        web < {"type":"reply","id":1} 11
+        svc .
+        svc > {"type":"resume","holding":[$b]}
+        svc < {"type":"deliver","id":$e,"attempt":1} 3
+        svc < {"type":"deliver","id":$f} 4
+        svc > {"type":"reply","id":$b} 22
+        web < {"type":"reply","id":2,"error":null} 22
+        "#,
+    );
+}
+
+#[test]
+fn resume_may_come_in_pieces() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":3}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"} 1
+        web > {"type":"request","id":2,"action":"a"} 2
+        svc < {"type":"deliver","id":$a} 1
+        svc < {"type":"deliver","id":$b} 2
+        svc breaks
+        svc returns
+        svc < {"type":"welcome"}
+        svc > {"type":"resume","holding":[$a],"more":true}
+        svc > {"type":"resume","holding":[$b]}
+        svc .
+        "#,
+    );
+}
+
+/// A handler that holds what has been given up meanwhile is told so, and its credit comes back when it answers.
+#[test]
+fn resume_with_what_was_given_up_is_told_to_cancel() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a","timeout":500} 1
+        svc < {"type":"deliver","id":$a} 1
+        svc breaks
+        +500
+        web < {"type":"reply","id":1,"error":{"code":"timeout","ran":"maybe"}}
+        web > {"type":"request","id":2,"action":"a"} 2
+        svc returns
+        svc < {"type":"welcome","resumed":true}
+        svc > {"type":"resume","holding":[$a,77]}
+        svc < {"type":"cancel","id":77}
+        svc < {"type":"cancel","id":$a}
+        svc .
+        svc > {"type":"reply","id":$a}
+        svc < {"type":"deliver"} 2
+        "#,
+    );
+}
+
+/// A client that comes back and says nothing of what it holds has lost it.
+#[test]
+fn without_resume_what_it_had_is_lost_after_the_grace_time() {
+    play_with(
+        |settings| settings.heartbeat = std::time::Duration::from_secs(60),
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"} 1
+        svc < {"type":"deliver","id":$a} 1
+        web > {"type":"request","id":2,"action":"a"} 2
+        svc breaks
+        +5000
+        svc returns
+        svc < {"type":"welcome","resumed":true}
+        +9999
+        web .
+        +1
+        web < {"type":"reply","id":1,"error":{"code":"handler_lost","ran":"maybe"}}
+        svc < {"type":"deliver"} 2
+        "#,
+    );
+}
+
+/// Seed 22 of what must be survived: clients that die without a good-bye are counted right.
+#[test]
+fn s22_sessions_end_when_the_grace_time_has_passed() {
+    let mut stage = play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        idle > {"type":"ping"}
+        idle < {"type":"pong"}
+        web > {"type":"request","id":1,"action":"a"}
+        svc < {"type":"deliver","id":$d}
+        web breaks
+        idle breaks
+        "#,
+    );
+    assert_eq!(stage.held().sessions, 2, "one with nothing to come back to ends at once");
+    stage.play(
+        r#"
+        +10000
+        svc < {"type":"cancel","id":$d}
+        "#,
+    );
+    assert_eq!((stage.held().sessions, stage.held().requests), (1, 0));
+    let closed = stage.notes.iter().filter(|note| matches!(note, Note::SessionClosed { .. })).count();
+    assert_eq!(closed, 2);
+}
+
+/// Half-open connections happen: the network went away and only the client has noticed. The newer one is right.
+#[test]
+fn the_newest_connection_of_a_session_wins() {
+    let mut stage = play(
+        r#"
+        web > {"type":"request","id":1,"action":"a"}
+        "#,
+    );
+    let old = answerback_broker::ConnectionId::new(0, 1, 1);
+    stage.play(
+        r#"
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":1,"action":"a"}
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        svc < {"type":"deliver","id":$d}
+        svc .
+        "#,
+    );
+    assert!(stage.notes.iter().any(
+        |note| matches!(note, Note::ConnectionRefused { connection, code, .. } if *connection == old && code.as_str() == "replaced")
+    ));
+    use answerback_broker::{Disconnect, Input};
+    stage.input(Input::Disconnected { connection: old, reason: Disconnect::Asked });
+    stage.play(
+        r#"
+        svc > {"type":"reply","id":$d}
+        web < {"type":"reply","id":1}
+        "#,
+    );
+}
+
+/// Seed 84: a client that says good-bye is gone at once.
+#[test]
+fn bye_ends_the_session_at_once() {
+    let stage = play(
+        r#"
+        web > {"type":"request","id":1,"action":"a"}
+        web > {"type":"bye"}
+        web closed
+        web returns
+        web < {"type":"welcome","resumed":false}
+        "#,
+    );
+    assert_eq!((stage.held().requests, stage.held().sessions), (0, 1));
+}
+
+#[test]
+fn parts_that_were_not_acknowledged_come_again_with_their_numbers() {
+    play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        svc < {"type":"deliver","id":$a}
+        svc > {"type":"reply","id":$a,"part":true} 1
+        svc > {"type":"reply","id":$a,"part":true} 2
+        web < {"type":"reply","id":1,"seq":1} 1
+        web > {"type":"ack","replies":1}
+        web < {"type":"reply","id":1,"seq":2} 2
+        web breaks
+        svc > {"type":"reply","id":$a,"part":true} 3
+        web returns
+        web < {"type":"welcome"}
+        web > {"type":"request","id":1,"action":"a"}
+        web < {"type":"reply","id":1,"seq":2} 2
+        web < {"type":"reply","id":1,"seq":3} 3
+        svc > {"type":"reply","id":$a} 4
+        web < {"type":"reply","id":1,"part":null} 4
+        "#,
+    );
+}
+
+/// Who never acknowledges loses the oldest, nothing else.
+#[test]
+fn kept_replies_are_bounded_and_the_oldest_go_first() {
+    let mut stage = play_with(
+        |settings| settings.limits.kept_replies_per_session = 2,
+        r#"
+        web > {"type":"request","id":1,"action":"$echo"} 1
+        web < {"type":"reply","id":1} 1
+        web > {"type":"request","id":2,"action":"$echo"} 2
+        web < {"type":"reply","id":2} 2
+        web > {"type":"request","id":3,"action":"$echo"} 3
+        web < {"type":"reply","id":3} 3
+        "#,
+    );
+    assert_eq!(stage.held().kept_replies, 2);
+    stage.play(r#"web > {"type":"ack","replies":2}"#);
+    assert_eq!(stage.held().kept_replies, 1, "numbers count those that were dropped");
+    stage.play(r#"web > {"type":"ack","replies":3}"#);
+    assert_eq!(stage.held().kept_replies, 0);
+}
+
+/// The broker tells handlers which of their replies it has, soon and not one by one.
+#[test]
+fn replies_of_handlers_are_acknowledged_within_250_ms_or_128() {
+    let mut stage = play(
+        r#"
+        svc > {"type":"reply","id":1}
+        svc > {"type":"reply","id":2}
+        +249
+        svc .
+        svc > {"type":"reply","id":3}
+        +1
+        svc < {"type":"ack","replies":3}
+        "#,
+    );
+    for id in 0..127 {
+        stage.play(&format!(r#"svc > {{"type":"reply","id":{id}}}"#));
+    }
+    stage.play(
+        r#"
+        svc > {"type":"reply","id":500}
+        svc < {"type":"ack","replies":131}
+        +1000
+        svc > {"type":"reply","id":501}
+        +250
+        svc < {"type":"ack","replies":132}
+        "#,
+    );
+}
