@@ -65,6 +65,9 @@ pub const WAIT_MS_MAX: u64 = 365 * 24 * 3_600_000;
 /// Delivery ids one `resume` can name; who holds more sends several, all but the last with `more:true`.
 pub const HOLDING_MAX: usize = 200;
 
+/// Addresses one `goaway` can name.
+pub const ELSEWHERE_MAX: usize = 8;
+
 /// Acknowledge after this many `reply` frames taken in …
 pub const ACK_AFTER_REPLIES: u64 = 128;
 

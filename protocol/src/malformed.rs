@@ -48,8 +48,11 @@ pub enum Problem {
     NotABoolean,
     /// Must be a string.
     NotAString,
-    /// Must be a list of ids.
-    NotAList,
+    /// Must be a list of ids or names.
+    NotAList {
+        /// The most elements.
+        most: usize,
+    },
     /// A string of 1 to `most` bytes without control characters.
     NotAName {
         /// The most bytes.
@@ -93,7 +96,7 @@ impl Problem {
             Self::NotInRange { .. } => "not_in_range",
             Self::NotABoolean => "not_a_boolean",
             Self::NotAString => "not_a_string",
-            Self::NotAList => "not_a_list",
+            Self::NotAList { .. } => "not_a_list",
             Self::NotAName { .. } => "not_a_name",
             Self::NotAPattern => "not_a_pattern",
             Self::NotASession => "not_a_session",
@@ -123,9 +126,7 @@ impl fmt::Display for Malformed {
             }
             Problem::NotABoolean => write!(f, "`{member}` must be true or false"),
             Problem::NotAString => write!(f, "`{member}` must be a string"),
-            Problem::NotAList => {
-                write!(f, "`{member}` must be a list of at most {} ids", crate::limits::HOLDING_MAX)
-            }
+            Problem::NotAList { most } => write!(f, "`{member}` must be a list of at most {most} sound elements"),
             Problem::NotAName { most } => {
                 write!(f, "`{member}` must be 1 to {most} bytes of UTF-8 without control characters")
             }

@@ -41,7 +41,7 @@ impl<'a> Kind<'a> for Answer<'a> {
                 "id" => id = Some(member.id(DeliveryId::new)?),
                 "error" => error = Some(AnswerError::read(member.object()?)?),
                 "part" => part = member.boolean()?,
-                "seq" => seq = Some(member.count()?),
+                "seq" => seq = Some(member.part_number()?),
                 _ => {}
             }
         }

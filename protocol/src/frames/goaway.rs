@@ -2,12 +2,9 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{ELSEWHERE_MAX, NAME_BYTES_MAX};
 use crate::malformed::Malformed;
 use crate::text::Text;
-
-/// Addresses one `goaway` names at most, so that its head stays below the limit.
-pub(crate) const ELSEWHERE_MAX: usize = 8;
 
 /// The client should hand back what it has not started, finish what it has, and come back later or elsewhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +13,7 @@ pub struct Goaway<'a> {
     pub reason: Text<'a>,
     /// Milliseconds to wait before coming back; spread by the server so that not all come at once.
     pub after: u64,
-    /// Other addresses, if known.
+    /// Other addresses, if known. Written are the first few that look like addresses.
     pub elsewhere: Vec<Text<'a>>,
 }
 
@@ -27,9 +24,9 @@ impl<'a> Kind<'a> for Goaway<'a> {
         let (mut reason, mut after, mut elsewhere) = (None, None, Vec::new());
         while let Some(member) = members.next()? {
             match member.name.as_str() {
-                "reason" => reason = Some(member.bounded(NAME_BYTES_MAX)?),
+                "reason" => reason = Some(member.text()?),
                 "after" => after = Some(member.count()?),
-                "elsewhere" => elsewhere = member.texts(ELSEWHERE_MAX)?,
+                "elsewhere" => elsewhere = member.names(ELSEWHERE_MAX, NAME_BYTES_MAX)?,
                 _ => {}
             }
         }
@@ -37,10 +34,16 @@ impl<'a> Kind<'a> for Goaway<'a> {
     }
 
     fn write(&self, head: &mut HeadWriter<'_>) {
-        head.text("reason", &self.reason);
+        head.message("reason", &self.reason);
         head.number("after", self.after);
-        if !self.elsewhere.is_empty() {
-            head.texts("elsewhere", self.elsewhere.iter().map(Text::as_str));
+        let mut addresses = self.elsewhere.iter().filter(|text| is_address(text)).take(ELSEWHERE_MAX).peekable();
+        if addresses.peek().is_some() {
+            head.texts("elsewhere", addresses.map(Text::as_str));
         }
     }
+}
+
+/// What could be `host:port`: so short, and free of what needs escapes, that the head fits and is read back.
+fn is_address(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }

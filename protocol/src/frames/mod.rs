@@ -69,6 +69,9 @@ macro_rules! side {
         }
 
         impl<'a> $side<'a> {
+            /// The `type` of every kind.
+            pub const KINDS: &'static [&'static str] = &[$(<$kind as Kind>::TYPE,)*];
+
             /// Reads a head.
             pub fn read(head: &'a [u8]) -> Result<Self, Malformed> {
                 read_with(head, |kind, members| match kind {

@@ -97,7 +97,7 @@ impl<'a> Kind<'a> for Reply<'a> {
                 "id" => id = Some(member.id(RequestId::new)?),
                 "error" => error = Some(Box::new(CallError::read(member.object()?)?)),
                 "part" => part = member.boolean()?,
-                "seq" => seq = Some(member.count()?),
+                "seq" => seq = Some(member.part_number()?),
                 "from" => from = Some(member.bounded(CLIENT_NAME_BYTES_MAX)?),
                 "info" => info = Some(Box::new(CallInfo::read(member.object()?)?)),
                 "gather" => gather = Some(Box::new(Gather::read(member.object()?)?)),

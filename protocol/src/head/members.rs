@@ -15,7 +15,7 @@ pub(crate) struct Members<'a> {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum State {
     First,
     Later,
@@ -47,9 +47,10 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The next member; after the last one, that nothing follows the object.
+    /// The next member; after the last one, that nothing follows the object. After an error there are no more: what
+    /// stands behind it cannot be told, and the first error is the one to report.
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Malformed> {
-        let more = match self.state {
+        let more = match std::mem::replace(&mut self.state, State::Over) {
             State::First => self.scanner.look() != Some(b'}'),
             State::Later => self.scanner.take(b','),
             State::Over => return Ok(None),
@@ -57,12 +58,11 @@ impl<'a> Members<'a> {
         if !more {
             self.scanner.expect(b'}')?;
             self.scanner.end()?;
-            self.state = State::Over;
             return Ok(None);
         }
-        self.state = State::Later;
         let name = self.scanner.member_name(&mut self.seen)?;
         let value = self.scanner.value(self.depth)?;
+        self.state = State::Later;
         Ok(Some(Member { name, value, depth: self.depth }))
     }
 }
@@ -133,6 +133,11 @@ impl<'a> Member<'a> {
         self.integer(0, ID_END - 1)
     }
 
+    /// The number of a part, counted from 1.
+    pub(crate) fn part_number(self) -> Result<u64, Malformed> {
+        self.integer(1, ID_END - 1)
+    }
+
     /// The number of an id; its type is the caller's to choose.
     pub(crate) fn id<I>(self, make: impl FnOnce(u64) -> Option<I>) -> Result<I, Malformed> {
         self.unsigned().and_then(make).ok_or_else(|| self.wrong(Problem::NotAnId))
@@ -147,26 +152,25 @@ impl<'a> Member<'a> {
 
     /// A list of at most `most` ids.
     pub(crate) fn ids<I>(self, most: usize, make: impl Fn(u64) -> Option<I>) -> Result<Vec<I>, Malformed> {
-        let Value::Array(array) = self.value else { return Err(self.wrong(Problem::NotAList)) };
-        let ids: Option<Vec<I>> = elements(array)
-            .map(|element| match element {
-                Value::Number(number) => unsigned(number).and_then(&make),
-                _ => None,
-            })
-            .collect();
-        ids.filter(|ids| ids.len() <= most).ok_or_else(|| self.wrong(Problem::NotAList))
+        self.list(most, |element| match element {
+            Value::Number(number) => unsigned(number).and_then(&make),
+            _ => None,
+        })
     }
 
-    /// A list of at most `most` strings.
-    pub(crate) fn texts(self, most: usize) -> Result<Vec<Text<'a>>, Malformed> {
-        let Value::Array(array) = self.value else { return Err(self.wrong(Problem::NotAList)) };
-        let texts: Option<Vec<Text<'a>>> = elements(array)
-            .map(|element| match element {
-                Value::Text(text) => Some(text),
-                _ => None,
-            })
-            .collect();
-        texts.filter(|texts| texts.len() <= most).ok_or_else(|| self.wrong(Problem::NotAList))
+    /// A list of at most `most` strings of 1 to `bytes` bytes without control characters.
+    pub(crate) fn names(self, most: usize, bytes: usize) -> Result<Vec<Text<'a>>, Malformed> {
+        self.list(most, |element| match element {
+            Value::Text(text) => bounded(text, bytes).ok(),
+            _ => None,
+        })
+    }
+
+    fn list<T>(self, most: usize, take: impl Fn(Value<'a>) -> Option<T>) -> Result<Vec<T>, Malformed> {
+        let problem = Problem::NotAList { most };
+        let Value::Array(array) = self.value else { return Err(self.wrong(problem)) };
+        let taken: Option<Vec<T>> = elements(array).map(take).collect();
+        taken.filter(|taken| taken.len() <= most).ok_or_else(|| self.wrong(problem))
     }
 
     /// `[least, greatest]`.
