@@ -1,0 +1,77 @@
+//! What other threads may ask of the data plane: a bounded channel, and a waker that ends its wait.
+//!
+//! Nobody shares state with the data plane; who wants to know something asks and is sent a copy.
+
+use crate::data_plane::Counters;
+use answerback_broker::Held;
+use mio::Waker;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Commands that may wait to be taken. Few are ever sent: signals, and a question for each probe.
+const COMMANDS_MAX: usize = 256;
+
+/// Something another thread wants of the data plane.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Leave: no new work, and what runs may finish within this time.
+    Drain(Duration),
+    /// End at once.
+    Stop,
+    /// Say how things are.
+    Report(oneshot::Sender<Report>),
+}
+
+/// How things are in the data plane, as a copy.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What has happened since the start.
+    pub counters: Counters,
+    /// What the core holds.
+    pub held: Held,
+    /// Open connections, among them those that are being closed.
+    pub connections: usize,
+    /// Bytes that wait to be read by clients.
+    pub outbox_bytes: usize,
+    /// Whether the server is leaving.
+    pub draining: bool,
+}
+
+/// The end of the channel that other threads hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    commands: SyncSender<Command>,
+    waker: Arc<Waker>,
+}
+
+impl Control {
+    /// A channel whose receiving end is looked at after each ring of `waker`.
+    pub(crate) fn new(waker: Waker) -> (Self, Receiver<Command>) {
+        let (commands, receiver) = sync_channel(COMMANDS_MAX);
+        (Self { commands, waker: Arc::new(waker) }, receiver)
+    }
+
+    /// Hands a command over. Waits if many are waiting already; does nothing if the data plane has ended.
+    pub(crate) fn send(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Asks how things are. Never waits: if the question cannot be put, the answer's channel is closed.
+    pub(crate) fn ask(&self) -> oneshot::Receiver<Report> {
+        let (sender, answer) = oneshot::channel();
+        if self.commands.try_send(Command::Report(sender)).is_ok() {
+            self.wake();
+        }
+        answer
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!(%error, "the data plane could not be woken");
+        }
+    }
+}

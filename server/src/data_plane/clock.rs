@@ -1,0 +1,21 @@
+//! The only clock of the data plane: moments for the core, counted from its own beginning.
+
+use answerback_broker::Time;
+use std::time::Instant;
+
+/// Counts microseconds since it was made. Monotonic, so the core never sees time run backwards.
+#[derive(Debug)]
+pub(super) struct Clock {
+    beginning: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { beginning: Instant::now() }
+    }
+
+    /// This moment.
+    pub(super) fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.beginning.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,318 @@
+//! The data plane: one thread that turns. It owns the broker, all sockets of clients and nothing that anybody else touches,
+//! so there is no lock on the road of a call.
+//!
+//! One turn, in this order:
+//!
+//! ```text
+//!  1 wait       until a socket is ready, a command has come or the core wants to be woken
+//!  2 obey       commands from other threads: drain, stop, say how things are
+//!  3 accept     a few new connections
+//!  4 read       each ready connection once; every frame is decided by the core as it is decoded
+//!  5 keep time  what is due in the core; connections that take too long to close
+//!  6 write      each outbox that got something, once
+//! ```
+//!
+//! Whatever the core wants sent is appended to outboxes at once and written in step 6: that is where the speed comes from.
+//! A call on an idle server costs one wait, one read and one write per hop.
+
+mod buffers;
+mod clock;
+mod connection;
+mod counters;
+mod listener;
+mod notes;
+mod outbox;
+mod paced;
+mod sockets;
+mod table;
+
+pub use counters::Counters;
+pub(crate) use sockets::TURNED_AWAY_MAX;
+
+use crate::control::{Command, Control, Report};
+use crate::settings::Settings;
+use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
+use answerback_protocol::ClientFrame;
+use answerback_protocol::inbox::Scratch;
+use clock::Clock;
+use listener::{ACCEPTS_PER_TURN_MAX, Listener};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use notes::Notes;
+use sockets::{Bounds, Sockets};
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+const LISTENER: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX - 2);
+
+/// Sockets told of in one wait. More come with the next one.
+const EVENTS_MAX: usize = 1024;
+
+/// The read buffer that all connections share, in bytes.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// How long outboxes may take to empty and clients to close once the drain is over.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// How long after the drain deadline the data plane stops waiting for the core to say that the drain is over.
+const GIVE_UP: Duration = Duration::from_secs(1);
+
+/// How a data plane has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to leave and has. `complete` says whether all work could finish before the deadline.
+    Drained {
+        /// Whether nothing was left.
+        complete: bool,
+    },
+    /// It was told to end at once.
+    Stopped,
+    /// It could not go on.
+    Failed,
+}
+
+/// Everything that the thread owns.
+pub(crate) struct DataPlane {
+    poll: Poll,
+    listener: Option<Listener>,
+    commands: Receiver<Command>,
+    sockets: Sockets,
+    broker: Broker,
+    clock: Clock,
+    /// The moment of this turn.
+    now: Time,
+    scratch: Scratch,
+    /// Connections read in this turn; kept for its memory.
+    reading: Vec<ConnectionId>,
+    notes: Notes,
+    counters: Counters,
+    /// When to leave whatever the core says, once a drain has begun.
+    give_up: Option<Time>,
+    /// How it ends, and by when, once there is nothing left to do but to say goodbye.
+    leaving: Option<(End, Time)>,
+}
+
+impl DataPlane {
+    /// A data plane that listens at `listener`, and the way to command it.
+    pub(crate) fn new(settings: Settings, mut listener: TcpListener) -> io::Result<(Self, Control)> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let (control, commands) = Control::new(Waker::new(poll.registry(), WAKER)?);
+        let bounds = Bounds {
+            connections: settings.max_connections,
+            frame_bytes: settings.broker.max_frame,
+            outbox_bytes: settings.outbox_limit,
+            outbox_bytes_in_all: settings.outbox_memory,
+        };
+        let clock = Clock::start();
+        let plane = Self {
+            sockets: Sockets::new(poll.registry().try_clone()?, bounds),
+            poll,
+            listener: Some(Listener::new(listener)),
+            commands,
+            broker: Broker::new(settings.broker),
+            now: clock.now(),
+            clock,
+            scratch: Scratch::new(SCRATCH_BYTES),
+            reading: Vec::new(),
+            notes: Notes::default(),
+            counters: Counters::default(),
+            give_up: None,
+            leaving: None,
+        };
+        Ok((plane, control))
+    }
+
+    /// Turns until the end.
+    pub(crate) fn run(mut self) -> End {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            match self.turn(&mut events) {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for sockets any longer");
+                    return End::Failed;
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &mut Events) -> io::Result<Option<End>> {
+        let woken = self.wait(events)?;
+        if woken && self.obey() {
+            return Ok(Some(End::Stopped));
+        }
+        self.accept();
+        self.read();
+        self.keep_time();
+        self.write();
+        Ok(self.end())
+    }
+
+    /// Waits until there is something to do, and notes for whom. Returns whether a command may have come.
+    fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
+        match self.poll.poll(events, self.patience()) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.now = self.clock.now();
+        self.counters.turns += 1;
+        let mut woken = false;
+        for event in &*events {
+            match event.token() {
+                WAKER => woken = true,
+                LISTENER => self.listener.iter_mut().for_each(Listener::rang),
+                Token(place) => self.sockets.rang(place, event),
+            }
+        }
+        Ok(woken)
+    }
+
+    /// How long there is nothing to do.
+    fn patience(&self) -> Option<Duration> {
+        if self.sockets.is_busy() {
+            return Some(Duration::ZERO);
+        }
+        let times = [
+            self.broker.poll_timeout(),
+            self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
+            self.sockets.next_farewell(),
+            self.give_up.filter(|_| self.leaving.is_none()),
+            self.leaving.map(|(_, until)| until),
+        ];
+        times.into_iter().flatten().min().map(|time| time - self.clock.now())
+    }
+
+    /// Does what other threads asked for. Returns whether it was to stop.
+    fn obey(&mut self) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Stop => return true,
+                Command::Drain(within) => self.drain(within),
+                Command::Report(to) => {
+                    // Whoever asked may have given up waiting.
+                    let _ = to.send(self.report());
+                }
+            }
+        }
+        false
+    }
+
+    fn drain(&mut self, within: Duration) {
+        if self.give_up.is_none() {
+            let deadline = self.now + within;
+            self.give_up = Some(deadline + GIVE_UP);
+            self.broker.handle(self.now, Input::Drain { deadline });
+            self.carry_out();
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            counters: self.counters.clone(),
+            held: self.broker.held(),
+            connections: self.sockets.len(),
+            outbox_bytes: self.sockets.outbox_bytes(),
+            draining: self.give_up.is_some(),
+        }
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some(listener) = &mut self.listener else { return };
+            let Some(accepted) = listener.accept(self.now, &mut self.counters.accept_pauses) else { return };
+            let peer = accepted.1.to_string();
+            if let Some(connection) = self.sockets.open(accepted, self.now, &mut self.counters) {
+                self.broker.handle(self.now, Input::Connected { connection, peer });
+                self.carry_out();
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let mut reading = std::mem::take(&mut self.reading);
+        self.sockets.take_readable(&mut reading);
+        for connection in reading.drain(..) {
+            if self.sockets.read(connection, &mut self.scratch, self.now, &mut self.counters) {
+                while self.decide_next(connection) {}
+            }
+        }
+        self.reading = reading;
+    }
+
+    /// Hands the next frame of what was read to the core. Returns whether there was one.
+    fn decide_next(&mut self, connection: ConnectionId) -> bool {
+        let Some(next) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
+        self.counters.frames_in += 1;
+        let input = match &next {
+            Ok(raw) => match ClientFrame::read(raw.head) {
+                Ok(frame) => Input::Frame { connection, frame, data: raw.payload() },
+                Err(error) => {
+                    self.counters.bad_frame(error.word());
+                    Input::Malformed { connection, error }
+                }
+            },
+            Err(error) => {
+                self.counters.bad_frame(error.word());
+                Input::NotAFrame { connection, error: *error }
+            }
+        };
+        let lost = next.is_err();
+        self.broker.handle(self.now, input);
+        self.carry_out();
+        if lost {
+            // Where the next frame starts is not known. The core has said why it closes; in any case nothing more is read.
+            self.sockets.close(connection, self.now);
+        }
+        !lost
+    }
+
+    fn keep_time(&mut self) {
+        if self.broker.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.broker.handle_timeout(self.now);
+            self.carry_out();
+        }
+        self.sockets.end_farewells(self.now);
+        if self.give_up.is_some_and(|time| time <= self.now) {
+            self.leave(false);
+        }
+    }
+
+    /// Writes each outbox that got something. A connection that ends may mean frames for others: they are written too.
+    fn write(&mut self) {
+        self.sockets.write_all(&mut self.counters);
+        while let Some((connection, reason)) = self.sockets.next_end() {
+            self.broker.handle(self.now, Input::Disconnected { connection, reason });
+            self.carry_out();
+        }
+    }
+
+    /// Does what the core wants, in its order.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.broker.next_output() {
+            match output {
+                Output::Send { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
+                Output::Close { connection } => self.sockets.close(connection, self.now),
+                Output::Note(note) => self.notes.log(self.now, &note),
+                Output::Drained { complete } => self.leave(complete),
+            }
+        }
+    }
+
+    /// The drain is over: nobody new comes in, and who is there is sent what was said and closed.
+    fn leave(&mut self, complete: bool) {
+        if self.leaving.is_none() {
+            self.leaving = Some((End::Drained { complete }, self.now + LEAVING));
+            self.listener = None;
+            self.sockets.close_all(self.now);
+        }
+    }
+
+    fn end(&self) -> Option<End> {
+        let (end, until) = self.leaving?;
+        if self.sockets.len() == 0 || until <= self.now { Some(end) } else { None }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the core finds worth a line in the log. Names come from the wire: they are fields of type string, which both log
+//! formats print escaped.
+
+use super::paced::Paced;
+use answerback_broker::{Note, Time};
+
+/// Writes notes to the log, each at its level.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    sends_lost: Paced,
+}
+
+impl Notes {
+    pub(super) fn log(&mut self, now: Time, note: &Note) {
+        match note {
+            Note::SessionOpened { connection, client, name, resumed } => {
+                tracing::debug!(%connection, client, name = &**name, resumed, "session opened");
+            }
+            Note::SessionClosed { client, name, calls_dropped, deliveries_lost } => {
+                tracing::debug!(client, name = &**name, calls_dropped, deliveries_lost, "session closed");
+            }
+            Note::ConnectionRefused { connection, code, message } => {
+                let (code, told) = (code.as_str(), message.as_str());
+                tracing::debug!(%connection, code, told, "connection closed with an error");
+            }
+            Note::SendLost { action, code } => {
+                if let Some(also) = self.sends_lost.may(now) {
+                    tracing::warn!(action = &**action, code = code.as_str(), also, "an accepted send ended unanswered");
+                }
+            }
+            Note::Draining { calls_returned, sends_waiting, running } => {
+                tracing::info!(calls_returned, sends_waiting, running, "draining");
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! All connections of a data plane: opens them, reads them, fills and empties their outboxes, and sees them to their end.
+//!
+//! It decides nothing about a request. What the core must be told of a connection's end waits in a list until the turn
+//! asks for it, because the core may be in the middle of saying what it wants.
+
+use super::buffers::Buffers;
+use super::connection::{Came, Connection, Phase};
+use super::counters::Counters;
+use super::paced::Paced;
+use super::table::Table;
+use answerback_broker::{ConnectionId, Disconnect, Time};
+use answerback_protocol::envelope::EnvelopeError;
+use answerback_protocol::frames::ErrorNotice;
+use answerback_protocol::inbox::{RawFrame, Scratch};
+use answerback_protocol::{Code, Payload, ServerFrame};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What bounds the sockets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) connections: usize,
+    pub(super) frame_bytes: u32,
+    /// Bytes that may wait for one connection.
+    pub(super) outbox_bytes: usize,
+    /// Bytes that may wait for all of them.
+    pub(super) outbox_bytes_in_all: usize,
+}
+
+/// Connections over the limit that are told so and seen to their end; further ones are closed without a word.
+pub(crate) const TURNED_AWAY_MAX: usize = 64;
+
+/// How long a connection that is being closed may take to read what it was sent, and to close its side.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// When the outboxes hold too much in all, one that holds less than this is not to blame.
+const SMALL_OUTBOX_BYTES: usize = 64 << 10;
+
+/// An outbox with this much in it is written before the end of the turn: waiting would bring no better batch, only memory
+/// that has left the cache.
+const WRITE_EARLY_BYTES: usize = 256 << 10;
+
+/// All connections of a data plane.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    registry: Registry,
+    bounds: Bounds,
+    table: Table,
+    buffers: Buffers,
+    /// Those that may have something to read. Each stands there once.
+    to_read: Vec<ConnectionId>,
+    /// Those with something to write whose sockets have room. Each stands there once.
+    to_write: Vec<ConnectionId>,
+    /// The list before this one, while it is worked through; kept for its memory.
+    writing: Vec<ConnectionId>,
+    /// Ends that the core was not yet told of.
+    ended: VecDeque<(ConnectionId, Disconnect)>,
+    /// Connections being closed, by the time at which patience ends.
+    farewells: VecDeque<(Time, ConnectionId)>,
+    /// Bytes in all outboxes.
+    outbox_bytes: usize,
+    turned_away: Paced,
+}
+
+impl Sockets {
+    pub(super) fn new(registry: Registry, bounds: Bounds) -> Self {
+        Self {
+            registry,
+            bounds,
+            table: Table::default(),
+            buffers: Buffers::default(),
+            to_read: Vec::new(),
+            to_write: Vec::new(),
+            writing: Vec::new(),
+            ended: VecDeque::new(),
+            farewells: VecDeque::new(),
+            outbox_bytes: 0,
+            turned_away: Paced::default(),
+        }
+    }
+
+    /// Open connections, those being closed included.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes in all outboxes.
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.outbox_bytes
+    }
+
+    /// Takes a new connection in and returns its id, or turns it away.
+    pub(super) fn open(
+        &mut self,
+        (stream, peer): (TcpStream, SocketAddr),
+        now: Time,
+        counters: &mut Counters,
+    ) -> Option<ConnectionId> {
+        if self.table.len() >= self.bounds.connections {
+            counters.refused += 1;
+            self.turn_away(stream, peer, now);
+            return None;
+        }
+        let id = self.admit(stream, peer)?;
+        self.table.get_mut(id)?.known = true;
+        counters.accepted += 1;
+        Some(id)
+    }
+
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) -> Option<ConnectionId> {
+        // Frames are written in batches already; waiting for more would only delay them. It fails on a broken socket only.
+        let prepared = stream.set_nodelay(true);
+        let id = self.table.reserve();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = prepared.and_then(|()| self.registry.register(&mut stream, Token(id.place()), both));
+        if let Err(error) = registered {
+            tracing::debug!(%peer, %error, "a new connection broke");
+            self.table.remove(id);
+            return None;
+        }
+        self.table.fill(id, Connection::new(stream, peer, self.bounds.frame_bytes));
+        Some(id)
+    }
+
+    /// Tells a connection over the limit why it cannot stay. The core never hears of it.
+    fn turn_away(&mut self, stream: TcpStream, peer: SocketAddr, now: Time) {
+        let limit = self.bounds.connections;
+        if let Some(also) = self.turned_away.may(now) {
+            tracing::warn!(%peer, limit, also, "connection turned away; raise --max-connections");
+        }
+        if self.table.len() >= limit + TURNED_AWAY_MAX {
+            return;
+        }
+        let message =
+            format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
+        let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
+        if let Some(id) = self.admit(stream, peer) {
+            self.send(id, &notice.into(), &Payload::NONE, &mut Counters::default());
+            self.close(id, now);
+        }
+    }
+
+    /// Something happened at a place.
+    pub(super) fn rang(&mut self, place: usize, event: &mio::event::Event) {
+        let Some((id, connection)) = self.table.at_mut(place) else { return };
+        connection.peer_ended |= event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || connection.peer_ended;
+        if readable && !std::mem::replace(&mut connection.to_read, true) {
+            self.to_read.push(id);
+        }
+        if event.is_writable() && std::mem::take(&mut connection.blocked) && !connection.to_write {
+            connection.to_write = true;
+            self.to_write.push(id);
+        }
+    }
+
+    /// Those that may have something to read. Who has more than one read takes comes again in the next turn.
+    pub(super) fn take_readable(&mut self, into: &mut Vec<ConnectionId>) {
+        std::mem::swap(&mut self.to_read, into);
+    }
+
+    /// Whether there is something to do without waiting.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.to_read.is_empty() || !self.to_write.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Reads a connection once. Returns whether frames may have come.
+    pub(super) fn read(&mut self, id: ConnectionId, scratch: &mut Scratch, now: Time, counters: &mut Counters) -> bool {
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        connection.to_read = false;
+        counters.reads += 1;
+        match connection.read(scratch) {
+            Ok(Came::Bytes { count, more }) => {
+                counters.bytes_in += count as u64;
+                if more {
+                    connection.to_read = true;
+                    self.to_read.push(id);
+                }
+                connection.phase == Phase::Open && count > 0
+            }
+            Ok(Came::Nothing) => false,
+            Ok(Came::End) => {
+                self.peer_left(id, now);
+                false
+            }
+            Err(error) => {
+                tracing::debug!(connection = %id, %error, "connection broke");
+                self.remove(id);
+                false
+            }
+        }
+    }
+
+    /// The next frame of the read before, while the connection is open.
+    pub(super) fn next_frame<'s>(
+        &'s mut self,
+        id: ConnectionId,
+        scratch: &'s mut Scratch,
+    ) -> Option<Result<RawFrame<'s>, EnvelopeError>> {
+        let connection = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open)?;
+        connection.inbox.0.next(scratch).transpose()
+    }
+
+    /// Appends a frame to an outbox. One that overflows is emptied and its connection closed.
+    pub(super) fn send(&mut self, to: ConnectionId, frame: &ServerFrame<'_>, data: &Payload, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(to).filter(|connection| connection.phase == Phase::Open) else {
+            return;
+        };
+        self.outbox_bytes += connection.outbox.push(frame, data, &mut self.buffers);
+        counters.frames_out += 1;
+        let (waiting, blocked) = (connection.outbox.len(), connection.blocked);
+        if !blocked && !std::mem::replace(&mut connection.to_write, true) {
+            self.to_write.push(to);
+        }
+        if !blocked && waiting >= WRITE_EARLY_BYTES {
+            self.write(to, counters);
+        }
+        self.check_outbox(to, counters);
+    }
+
+    fn check_outbox(&mut self, id: ConnectionId, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        let (waiting, peer) = (connection.outbox.len(), connection.peer);
+        let one_too_many = waiting > self.bounds.outbox_bytes;
+        let all_too_many = self.outbox_bytes > self.bounds.outbox_bytes_in_all && waiting > SMALL_OUTBOX_BYTES;
+        if one_too_many || all_too_many {
+            let flag = if one_too_many { "--outbox-limit" } else { "--outbox-memory" };
+            tracing::warn!(connection = %id, %peer, waiting_bytes = waiting, limit = flag, "slow consumer closed");
+            counters.closed_slow += 1;
+            self.end(id, Disconnect::Slow);
+        }
+    }
+
+    /// Closes a connection once everything sent to it is written.
+    pub(super) fn close(&mut self, id: ConnectionId, now: Time) {
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open) else {
+            return;
+        };
+        connection.stop_reading();
+        self.farewells.push_back((now + FAREWELL, id));
+        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
+            self.to_write.push(id);
+        }
+    }
+
+    /// Closes all connections, each once everything sent to it is written.
+    pub(super) fn close_all(&mut self, now: Time) {
+        for id in self.table.ids() {
+            self.close(id, now);
+        }
+    }
+
+    /// Writes each outbox that got something once.
+    pub(super) fn write_all(&mut self, counters: &mut Counters) {
+        std::mem::swap(&mut self.to_write, &mut self.writing);
+        for at in 0..self.writing.len() {
+            let id = self.writing[at];
+            let Some(connection) = self.table.get_mut(id) else { continue };
+            connection.to_write = false;
+            if !connection.blocked {
+                self.write(id, counters);
+                self.finish(id);
+            }
+        }
+        self.writing.clear();
+    }
+
+    fn write(&mut self, id: ConnectionId, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.outbox.is_empty() {
+            return;
+        }
+        counters.writes += 1;
+        match connection.outbox.write_to(&mut connection.stream, &mut self.buffers) {
+            Ok(written) => {
+                counters.bytes_out += written.bytes as u64;
+                self.outbox_bytes -= written.bytes;
+                connection.blocked = written.blocked;
+                let goes_on = !written.blocked && !connection.outbox.is_empty();
+                if goes_on && !std::mem::replace(&mut connection.to_write, true) {
+                    self.to_write.push(id);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(connection = %id, %error, "connection broke");
+                self.remove(id);
+            }
+        }
+    }
+
+    /// Takes the next step of a connection that is being closed, once its outbox is empty.
+    fn finish(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.phase != Phase::Flushing || !connection.outbox.is_empty() {
+            return;
+        }
+        if connection.peer_ended || connection.linger().is_err() {
+            self.remove(id);
+        } else if std::mem::take(&mut connection.known) {
+            self.ended.push_back((id, Disconnect::Asked));
+        }
+    }
+
+    /// The peer has closed its side. What it was sent is still written, but the core sends no more.
+    fn peer_left(&mut self, id: ConnectionId, now: Time) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        connection.peer_ended = true;
+        if connection.outbox.is_empty() {
+            self.remove(id);
+            return;
+        }
+        if connection.phase == Phase::Open && std::mem::take(&mut connection.known) {
+            self.ended.push_back((id, Disconnect::ByPeer));
+        }
+        self.close(id, now);
+    }
+
+    /// Ends what has been closing for too long. Returns when to call this again.
+    pub(super) fn end_farewells(&mut self, now: Time) -> Option<Time> {
+        while let Some(&(until, id)) = self.farewells.front() {
+            if now < until {
+                return Some(until);
+            }
+            self.farewells.pop_front();
+            self.remove(id);
+        }
+        None
+    }
+
+    /// When patience with the next connection that is being closed ends.
+    pub(super) fn next_farewell(&self) -> Option<Time> {
+        self.farewells.front().map(|(until, _)| *until)
+    }
+
+    /// The next end that the core must be told of.
+    pub(super) fn next_end(&mut self) -> Option<(ConnectionId, Disconnect)> {
+        self.ended.pop_front()
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        let reason = if connection.phase == Phase::Open { Disconnect::ByPeer } else { Disconnect::Asked };
+        self.end(id, reason);
+    }
+
+    fn end(&mut self, id: ConnectionId, reason: Disconnect) {
+        let Some(mut connection) = self.table.remove(id) else { return };
+        self.outbox_bytes -= connection.outbox.discard(&mut self.buffers);
+        if connection.known {
+            self.ended.push_back((id, reason));
+        }
+    }
+}

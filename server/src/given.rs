@@ -1,0 +1,233 @@
+//! From what was typed to settings. Everything is looked at, and every mistake is told: first what cannot be read, then
+//! (where all of it can be) what does not fit together.
+
+use crate::cli::Cli;
+use crate::logging::Format;
+use answerback_server::units::{A_COUNT, A_DURATION, A_SIZE, parse_count, parse_duration, parse_size};
+use answerback_server::{Mistake, Settings};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tracing_subscriber::filter::Targets;
+
+/// What the process was asked to be.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) settings: Settings,
+    pub(crate) log: Targets,
+    pub(crate) log_format: Format,
+}
+
+/// Sessions for each connection that may be open: those that are away need a place too.
+const SESSIONS_PER_CONNECTION: usize = 4;
+
+/// Reads all flags, or says what is wrong with them.
+pub(crate) fn read(cli: &Cli) -> Result<Given, Vec<Mistake>> {
+    let mut reader = Reader::default();
+    let mut settings = Settings::default();
+    reader.places(cli, &mut settings);
+    reader.times(cli, &mut settings);
+    reader.connections(cli, &mut settings);
+    reader.limits(cli, &mut settings);
+    let (log, log_format) = reader.log(cli);
+    let unread: Vec<_> = reader.mistakes.iter().map(|mistake| mistake.flag).collect();
+    // What could not be read stands there as its default: it is not blamed twice.
+    reader.mistakes.extend(settings.mistakes().into_iter().filter(|mistake| !unread.contains(&mistake.flag)));
+    if reader.mistakes.is_empty() { Ok(Given { settings, log, log_format }) } else { Err(reader.mistakes) }
+}
+
+#[derive(Default)]
+struct Reader {
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    fn places(&mut self, cli: &Cli, settings: &mut Settings) {
+        let address = "an IP address and a port, such as 127.0.0.1:7040 or [::1]:7040";
+        self.take("--listen", &cli.listen, address, parse_address, &mut settings.listen);
+        let address = "an IP address and a port, such as 127.0.0.1:7041, or `off`";
+        self.take("--admin", &cli.admin, address, parse_admin, &mut settings.admin);
+        settings.data_dir = cli.data_dir.clone().into();
+        settings.broker.server.clone_from(&cli.id);
+        settings.broker.elsewhere.clone_from(&cli.elsewhere);
+    }
+
+    fn times(&mut self, cli: &Cli, settings: &mut Settings) {
+        let broker = &mut settings.broker;
+        self.duration("--default-timeout", &cli.default_timeout, &mut broker.default_timeout);
+        self.duration("--send-timeout", &cli.send_timeout, &mut broker.send_timeout);
+        self.duration("--session-grace", &cli.session_grace, &mut broker.session_grace);
+        self.duration("--heartbeat", &cli.heartbeat, &mut broker.heartbeat);
+        self.duration("--handshake", &cli.handshake, &mut broker.handshake);
+        self.duration("--dispatch-interval", &cli.dispatch_interval, &mut broker.dispatch_interval);
+        self.duration("--drain-deadline", &cli.drain_deadline, &mut settings.drain_deadline);
+    }
+
+    fn connections(&mut self, cli: &Cli, settings: &mut Settings) {
+        self.count("--max-connections", &cli.max_connections, &mut settings.max_connections);
+        let sessions = &mut settings.broker.limits.sessions;
+        match &cli.max_sessions {
+            Some(text) => self.count("--max-sessions", text, sessions),
+            None => *sessions = settings.max_connections.saturating_mul(SESSIONS_PER_CONNECTION),
+        }
+        let frame = |text: &str| parse_size(text).and_then(|bytes| u32::try_from(bytes).ok());
+        self.take("--max-frame", &cli.max_frame, "a size from 1KiB to 1GiB", frame, &mut settings.broker.max_frame);
+        self.size("--outbox-limit", &cli.outbox_limit, &mut settings.outbox_limit);
+        self.size("--outbox-memory", &cli.outbox_memory, &mut settings.outbox_memory);
+    }
+
+    fn limits(&mut self, cli: &Cli, settings: &mut Settings) {
+        let limits = &mut settings.broker.limits;
+        self.count("--max-queue", &cli.max_queue, &mut limits.requests_per_action);
+        self.size("--max-queue-bytes", &cli.max_queue_bytes, &mut limits.bytes_per_action);
+        self.size("--max-memory", &cli.max_memory, &mut limits.bytes_in_all);
+        self.count("--max-actions", &cli.max_actions, &mut limits.actions);
+        self.count("--max-actions-per-session", &cli.max_actions_per_session, &mut limits.actions_per_session);
+        self.count("--max-subscriptions", &cli.max_subscriptions, &mut limits.subscriptions_per_session);
+        self.count("--stored-replies", &cli.stored_replies, &mut limits.stored_replies);
+        self.size("--stored-reply-bytes", &cli.stored_reply_bytes, &mut limits.stored_reply_bytes);
+        self.duration("--stored-reply-age", &cli.stored_reply_age, &mut limits.stored_reply_age);
+        self.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
+        self.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
+        self.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
+    }
+
+    fn log(&mut self, cli: &Cli) -> (Targets, Format) {
+        let (mut filter, mut format) = (Targets::new(), Format::Text);
+        let wanted = "error, warn, info, debug or trace, or a list such as info,answerback_server=debug";
+        self.take("--log", &cli.log, wanted, parse_filter, &mut filter);
+        self.take("--log-format", &cli.log_format, "text or json", parse_format, &mut format);
+        (filter, format)
+    }
+
+    fn duration(&mut self, flag: &'static str, text: &str, into: &mut Duration) {
+        self.take(flag, text, A_DURATION, parse_duration, into);
+    }
+
+    fn size(&mut self, flag: &'static str, text: &str, into: &mut usize) {
+        self.take(flag, text, A_SIZE, |text| usize::try_from(parse_size(text)?).ok(), into);
+    }
+
+    fn count(&mut self, flag: &'static str, text: &str, into: &mut usize) {
+        self.take(flag, text, A_COUNT, |text| usize::try_from(parse_count(text)?).ok(), into);
+    }
+
+    fn take<T>(
+        &mut self,
+        flag: &'static str,
+        text: &str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        into: &mut T,
+    ) {
+        match parse(text) {
+            Some(value) => *into = value,
+            None => {
+                let what = format!("`{}` is not {wanted}", text.escape_debug());
+                self.mistakes.push(Mistake { flag, what });
+            }
+        }
+    }
+}
+
+/// An address with a port. `localhost` is the only name: others could mean another machine tomorrow.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}
+
+fn parse_admin(text: &str) -> Option<Option<SocketAddr>> {
+    if text == "off" { Some(None) } else { parse_address(text).map(Some) }
+}
+
+/// A bare word must be a level: `Targets` would take any other word as the name of a part and log nothing else.
+fn parse_filter(text: &str) -> Option<Targets> {
+    let is_level = |word: &str| !word.is_empty() && word.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    let sound = text.split(',').all(|part| part.rsplit('=').next().is_some_and(is_level));
+    if sound { text.parse().ok() } else { None }
+}
+
+fn parse_format(text: &str) -> Option<Format> {
+    match text {
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn given(args: &[&str]) -> Result<Given, Vec<Mistake>> {
+        let args = ["answerback-server"].iter().chain(args);
+        read(&Cli::try_parse_from(args).unwrap())
+    }
+
+    /// The help names defaults; `Settings::default()` is what embedders get. They are the same.
+    #[test]
+    fn defaults_of_the_flags_are_the_defaults_of_the_settings() {
+        let settings = given(&[]).unwrap().settings;
+        assert_eq!(format!("{settings:#?}"), format!("{:#?}", Settings::default()));
+    }
+
+    #[test]
+    fn every_flag_reaches_the_settings() {
+        let mut changed = 0;
+        let defaults = format!("{:?}", given(&[]).unwrap());
+        let command = <Cli as clap::CommandFactory>::command();
+        for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let value = match flag {
+                "help" | "version" => continue,
+                "listen" | "admin" => "127.0.0.1:9",
+                "id" | "data-dir" => "other",
+                "elsewhere" => "b:1",
+                "max-frame" => "2KiB",
+                "max-connections" | "max-sessions" => "10001",
+                "log" => "debug",
+                "log-format" => "json",
+                "max-queue-bytes" | "outbox-limit" => "16MiB",
+                "max-memory" | "outbox-memory" | "kept-reply-memory" => "2GiB",
+                name if name.ends_with("bytes") => "2MiB",
+                name if command.get_arguments().any(|arg| {
+                    arg.get_long() == Some(name) && arg.get_value_names().is_some_and(|names| names[0] == "TIME")
+                }) =>
+                {
+                    "7s"
+                }
+                _ => "77",
+            };
+            let now = given(&[&format!("--{flag}"), value]).unwrap_or_else(|mistakes| panic!("{flag}: {mistakes:?}"));
+            assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
+            changed += 1;
+        }
+        assert_eq!(changed, 31);
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once_and_each_flag_is_blamed_once() {
+        let args =
+            ["--listen", "7040", "--heartbeat", "15", "--max-frame", "8MB", "--max-queue", "many", "--log", "loud"];
+        let more = ["--log-format", "xml", "--admin", "0.0.0.0:1", "--max-actions", "0", "--id", ""];
+        let mistakes = given(&[&args[..], &more[..]].concat()).unwrap_err();
+        let flags: Vec<_> = mistakes.iter().map(|mistake| mistake.flag).collect();
+        let unread = ["--listen", "--heartbeat", "--max-frame", "--max-queue", "--log", "--log-format"];
+        assert_eq!(flags, [&unread[..], &["--admin", "--id", "--max-actions"]].concat());
+        assert_eq!(mistakes[1].what, "`15` is not a duration with its unit, such as 250ms, 10s, 5m, 24h or 7d");
+    }
+
+    #[test]
+    fn addresses_and_filters() {
+        assert_eq!(parse_address("localhost:80"), "127.0.0.1:80".parse().ok());
+        assert_eq!(parse_address("example.org:80"), None);
+        assert_eq!(parse_admin("off"), Some(None));
+        for good in ["info", "WARN", "info,answerback_server=debug", "off", "a::b=trace"] {
+            assert!(parse_filter(good).is_some(), "{good}");
+        }
+        for wrong in ["", "loud", "info,", "a=loud", "answerback_server"] {
+            assert!(parse_filter(wrong).is_none(), "{wrong}");
+        }
+    }
+}

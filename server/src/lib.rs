@@ -1,0 +1,40 @@
+//! The Answerback broker as a process, and as a library for programs that want it inside themselves.
+//!
+//! Everything that the pure core must not know is here: sockets, the clock, the data directory, the admin port. Everything
+//! about a request is decided in `answerback-broker`.
+//!
+//! ```text
+//!  clients ──► data_plane   one thread: sockets, the broker, outboxes
+//!                 ▲  │
+//!         Command │  │ Report          (control: a bounded channel and a waker)
+//!                 │  ▼
+//!  probes ───► admin        one thread: HTTP
+//! ```
+//!
+//! ```no_run
+//! use answerback_server::{Server, Settings};
+//!
+//! let settings = Settings { listen: ([127, 0, 0, 1], 0).into(), admin: None, ..Settings::default() };
+//! let running = Server::start(settings)?;
+//! println!("listening on {}", running.address());
+//! running.drain(std::time::Duration::from_secs(10));
+//! running.join();
+//! # Ok::<(), answerback_server::StartError>(())
+//! ```
+
+mod admin;
+mod control;
+mod data_dir;
+mod data_plane;
+mod open_files;
+mod running;
+mod settings;
+mod start;
+pub mod units;
+
+pub use control::Report;
+pub use data_dir::DataDirError;
+pub use data_plane::{Counters, End};
+pub use running::Running;
+pub use settings::{Mistake, Settings};
+pub use start::{Server, StartError};

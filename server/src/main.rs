@@ -1,0 +1,126 @@
+//! The process `answerback-server`, as a story: read the settings, start the log, start the server, say where it is, wait
+//! for a signal, drain, and end with a number that says how it went.
+
+mod banner;
+mod cli;
+mod exit;
+mod given;
+mod logging;
+mod signals;
+
+use answerback_server::{End, Mistake, Running, Server, Settings};
+use clap::Parser;
+use cli::Cli;
+use exit::Exit;
+use given::Given;
+use logging::Format;
+use signals::Signals;
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version come this way too.
+        Err(other) => {
+            let _ = other.print();
+            return if other.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let given = match given::read(&cli) {
+        Ok(given) => given,
+        Err(mistakes) => {
+            complain(&mistakes);
+            return Exit::Configuration.into();
+        }
+    };
+    let Given { settings, log, log_format } = given;
+    let lines = match logging::start(log, log_format) {
+        Ok(lines) => lines,
+        Err(error) => {
+            say(io::stderr(), &format!("answerback-server: cannot start the log: {error}\n"));
+            return Exit::Runtime.into();
+        }
+    };
+    let exit = serve(&settings, log_format).unwrap_or_else(|text| {
+        tracing::error!("{text}");
+        Exit::Runtime
+    });
+    lines.flush();
+    exit.into()
+}
+
+/// Runs the server until its end.
+fn serve(settings: &Settings, log_format: Format) -> Result<Exit, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(|error| format!("cannot wait for signals: {error}"))?;
+    runtime.block_on(async {
+        // Before anything is started, so that a signal never finds the process without an answer.
+        let signals = Signals::listen().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        let running = Server::start(settings.clone()).map_err(|error| error.to_string())?;
+        announce(settings, &running, log_format);
+        Ok(until_the_end(running, signals, settings).await)
+    })
+}
+
+fn announce(settings: &Settings, running: &Running, log_format: Format) {
+    if log_format == Format::Text {
+        say(io::stdout(), &banner::banner(settings, running));
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        id = settings.broker.server,
+        listen = %running.address(),
+        admin = running.admin_address().map(tracing::field::display),
+        data_dir = %running.data_dir().display(),
+        "listening"
+    );
+}
+
+/// The first signal drains. The second one ends the process whatever the server is doing.
+async fn until_the_end(mut running: Running, mut signals: Signals, settings: &Settings) -> Exit {
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            end = running.ended() => return farewell(end),
+            signal = signals.next() => {
+                if std::mem::replace(&mut draining, true) {
+                    tracing::warn!(signal, "ending at once");
+                    // Not dropped: that would wait for a data plane that may be why somebody is impatient.
+                    let _ = ManuallyDrop::new(running);
+                    return Exit::Runtime;
+                }
+                let deadline_ms = settings.drain_deadline.as_millis() as u64;
+                tracing::info!(signal, deadline_ms, "asked to leave; the next signal ends at once");
+                running.drain(settings.drain_deadline);
+            }
+        }
+    }
+}
+
+fn farewell(end: End) -> Exit {
+    match end {
+        End::Drained { complete: true } => tracing::info!("drained"),
+        End::Drained { complete: false } => tracing::warn!("the drain deadline passed before everything had finished"),
+        End::Stopped => tracing::warn!("stopped"),
+        End::Failed => tracing::error!("the data plane has failed"),
+    }
+    end.into()
+}
+
+/// Tells all mistakes in the settings at once.
+fn complain(mistakes: &[Mistake]) {
+    let mut text = String::from("answerback-server cannot start with these settings:\n\n");
+    for Mistake { flag, what } in mistakes {
+        let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+        text.push_str(&format!("  {flag} (or ANSWERBACK_{variable})\n      {what}\n"));
+    }
+    text.push_str("\nSee answerback-server --help.\n");
+    say(io::stderr(), &text);
+}
+
+/// Nobody may be listening; that is no reason to stop.
+fn say(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}

@@ -1,0 +1,281 @@
+//! What a server is told when it is started, and whether that can work.
+//!
+//! A program that embeds the server fills [`Settings`] itself; the process fills it from flags. Both have it checked here,
+//! and all mistakes come at once, each with what would be right.
+
+use crate::units::{DURATION_MAX, print_duration, print_size};
+use answerback_broker as core;
+use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, NAME_BYTES_MAX};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients connect. Loopback only, as long as there are no keys. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where probes and people look. Loopback only; port 0 picks a free one; `None` opens no such port.
+    pub admin: Option<SocketAddr>,
+    /// The directory that belongs to this server alone.
+    pub data_dir: PathBuf,
+    /// Connections open at once. 10,000: each costs a file descriptor and about 1 KiB.
+    pub max_connections: usize,
+    /// Bytes that may wait for one connection to be read. 64 MiB: eight of the largest frames.
+    pub outbox_limit: usize,
+    /// Bytes that may wait for all connections together. 512 MiB.
+    pub outbox_memory: usize,
+    /// How long running work may take to finish when the server is asked to leave. 10 s: below what supervisors wait
+    /// before they kill.
+    pub drain_deadline: Duration,
+    /// What the core is told. Its secrets are filled in from the data directory.
+    pub broker: core::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7040)),
+            admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7041))),
+            data_dir: PathBuf::from("answerback-data"),
+            max_connections: 10_000,
+            outbox_limit: 64 << 20,
+            outbox_memory: 512 << 20,
+            drain_deadline: Duration::from_secs(10),
+            broker: core::Settings::default(),
+        }
+    }
+}
+
+/// Something in the settings that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The flag that says it.
+    pub flag: &'static str,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.flag, self.what)
+    }
+}
+
+/// The shortest heartbeat and handshake: below it a busy machine would close healthy connections.
+const PATIENCE_LEAST: Duration = Duration::from_millis(100);
+
+/// What an outbox must hold beside the largest frame: its head, and whatever small frames come before it.
+const BESIDE_A_FRAME_BYTES: u64 = 64 << 10;
+
+/// Addresses that a `goaway` can name.
+const ELSEWHERE_MAX: usize = 8;
+
+impl Settings {
+    /// All mistakes, in the order of the flags; none if a server can be started with these settings.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = Mistakes::default();
+        self.check_addresses(&mut found);
+        self.check_identity(&mut found);
+        self.check_times(&mut found);
+        self.check_sizes(&mut found);
+        self.check_counts(&mut found);
+        found.0
+    }
+
+    fn check_addresses(&self, found: &mut Mistakes) {
+        let addresses = [("--listen", Some(self.listen)), ("--admin", self.admin)];
+        for (flag, address) in addresses.into_iter().filter_map(|(flag, address)| Some((flag, address?))) {
+            if !address.ip().to_canonical().is_loopback() {
+                found.add(flag, not_loopback(address));
+            }
+        }
+        if self.listen.port() != 0 && Some(self.listen) == self.admin {
+            found.add("--admin", format!("is the same address as --listen ({}); use another port", self.listen));
+        }
+        let elsewhere = &self.broker.elsewhere;
+        if elsewhere.len() > ELSEWHERE_MAX {
+            found.add(
+                "--elsewhere",
+                format!("{} addresses are too many; name at most {ELSEWHERE_MAX}", elsewhere.len()),
+            );
+        }
+        for address in elsewhere.iter().filter(|address| !is_host_and_port(address)) {
+            found.add("--elsewhere", format!("`{}` is not host:port, such as broker2:7040", address.escape_debug()));
+        }
+    }
+
+    fn check_identity(&self, found: &mut Mistakes) {
+        let id = &self.broker.server;
+        if id.is_empty() || id.len() > CLIENT_NAME_BYTES_MAX || id.chars().any(char::is_control) {
+            let what =
+                format!("must be 1 to {CLIENT_NAME_BYTES_MAX} bytes without control characters, such as server1");
+            found.add("--id", what);
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            found.add("--data-dir", "is empty; name a directory, such as answerback-data".to_owned());
+        }
+    }
+
+    fn check_times(&self, found: &mut Mistakes) {
+        let (broker, limits) = (&self.broker, &self.broker.limits);
+        let millisecond = Duration::from_millis(1);
+        let ranges = [
+            ("--default-timeout", broker.default_timeout, millisecond),
+            ("--send-timeout", broker.send_timeout, millisecond),
+            ("--session-grace", broker.session_grace, Duration::ZERO),
+            ("--heartbeat", broker.heartbeat, PATIENCE_LEAST),
+            ("--handshake", broker.handshake, PATIENCE_LEAST),
+            ("--dispatch-interval", broker.dispatch_interval, Duration::ZERO),
+            ("--drain-deadline", self.drain_deadline, Duration::ZERO),
+            ("--stored-reply-age", limits.stored_reply_age, Duration::ZERO),
+        ];
+        for (flag, given, least) in ranges {
+            if given < least || given > DURATION_MAX {
+                let (given, least, most) = (print_duration(given), print_duration(least), print_duration(DURATION_MAX));
+                found.add(flag, format!("{given} is out of range; {least} to {most}"));
+            }
+        }
+    }
+
+    fn check_sizes(&self, found: &mut Mistakes) {
+        let (frame, limits) = (u64::from(self.broker.max_frame), &self.broker.limits);
+        if !(FRAME_BYTES_LEAST..=FRAME_BYTES_MOST).contains(&self.broker.max_frame) {
+            let (least, most) = (print_size(FRAME_BYTES_LEAST.into()), print_size(FRAME_BYTES_MOST.into()));
+            found.add("--max-frame", format!("{} is out of range; {least} to {most}", print_size(frame)));
+        }
+        let one_request = frame + core::REQUEST_OVERHEAD_BYTES as u64;
+        let one_frame_out = frame + BESIDE_A_FRAME_BYTES;
+        let per_action = limits.bytes_per_action as u64;
+        let per_session = limits.kept_reply_bytes_per_session as u64;
+        let least = [
+            ("--max-queue-bytes", limits.bytes_per_action, one_request, "--max-frame and 256 bytes"),
+            ("--max-memory", limits.bytes_in_all, per_action, "--max-queue-bytes"),
+            ("--kept-reply-memory", limits.kept_reply_bytes_in_all, per_session, "--kept-reply-bytes"),
+            ("--outbox-limit", self.outbox_limit, one_frame_out, "--max-frame and 64KiB"),
+            ("--outbox-memory", self.outbox_memory, self.outbox_limit as u64, "--outbox-limit"),
+        ];
+        for (flag, given, least, because) in least {
+            if (given as u64) < least {
+                let (given, least) = (print_size(given as u64), print_size(least));
+                found.add(flag, format!("{given} is too small; at least {least} ({because})"));
+            }
+        }
+    }
+
+    fn check_counts(&self, found: &mut Mistakes) {
+        let limits = &self.broker.limits;
+        let places = core::ConnectionId::PLACES as usize / 2;
+        if !(1..=places).contains(&self.max_connections) {
+            found.add("--max-connections", format!("{} is out of range; 1 to {places}", self.max_connections));
+        }
+        if limits.sessions < self.max_connections {
+            let what =
+                format!("{} is too small; at least --max-connections ({})", limits.sessions, self.max_connections);
+            found.add("--max-sessions", what);
+        }
+        let not_zero = [
+            ("--max-queue", limits.requests_per_action),
+            ("--max-actions", limits.actions),
+            ("--max-actions-per-session", limits.actions_per_session),
+            ("--max-subscriptions", limits.subscriptions_per_session),
+        ];
+        for (flag, _) in not_zero.into_iter().filter(|(_, given)| *given == 0) {
+            found.add(flag, "0 is too small; at least 1".to_owned());
+        }
+    }
+}
+
+#[derive(Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, flag: &'static str, what: String) {
+        self.0.push(Mistake { flag, what });
+    }
+}
+
+fn not_loopback(address: SocketAddr) -> String {
+    let port = address.port();
+    format!(
+        "{address} can be reached from other machines, and this version has no keys to know its clients by; \
+         listen on 127.0.0.1:{port} and put a tunnel or VPN (ssh, WireGuard) in front of it"
+    )
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let sound = address.len() <= NAME_BYTES_MAX && !address.contains(|c: char| c.is_control() || c.is_whitespace());
+    let parts = address.rsplit_once(':');
+    sound && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(settings: &Settings) -> Vec<&'static str> {
+        settings.mistakes().iter().map(|mistake| mistake.flag).collect()
+    }
+
+    #[test]
+    fn defaults_have_no_mistakes() {
+        assert_eq!(Settings::default().mistakes(), []);
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once_in_the_order_of_the_flags() {
+        let mut settings = Settings { outbox_memory: 1, max_connections: 0, ..Settings::default() };
+        settings.broker.server = "a\nb".to_owned();
+        settings.broker.heartbeat = Duration::ZERO;
+        settings.broker.limits.actions = 0;
+        assert_eq!(flags(&settings), ["--id", "--heartbeat", "--outbox-memory", "--max-connections", "--max-actions"]);
+    }
+
+    #[test]
+    fn only_loopback_can_be_listened_on() {
+        for (address, allowed) in [
+            ("127.0.0.1:1", true),
+            ("127.8.8.8:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.168.1.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            let address = address.parse().unwrap();
+            let wrong = flags(&Settings { listen: address, admin: Some(address), ..Settings::default() });
+            assert_eq!(!wrong.contains(&"--listen"), allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn limits_fit_each_other() {
+        let mut settings = Settings::default();
+        settings.broker.max_frame = 1 << 30;
+        settings.broker.limits.kept_reply_bytes_in_all = 1;
+        settings.broker.limits.sessions = 9_999;
+        assert_eq!(flags(&settings), ["--max-queue-bytes", "--kept-reply-memory", "--outbox-limit", "--max-sessions"]);
+        let what = &settings.mistakes()[2].what;
+        assert_eq!(what, "64MiB is too small; at least 1048640KiB (--max-frame and 64KiB)");
+    }
+
+    #[test]
+    fn elsewhere_is_a_list_of_hosts_with_ports() {
+        for (address, good) in [
+            ("broker2:7040", true),
+            ("10.0.0.2:7040", true),
+            ("[::1]:7040", true),
+            ("broker2", false),
+            (":7040", false),
+            ("a:0", false),
+            ("a b:1", false),
+        ] {
+            assert_eq!(is_host_and_port(address), good, "{address}");
+        }
+        let mut settings = Settings::default();
+        settings.broker.elsewhere = vec!["a:1".to_owned(); 9];
+        assert_eq!(flags(&settings), ["--elsewhere"]);
+    }
+}
