@@ -1,21 +1,23 @@
 //! The command line: every flag with its help, and an environment variable for each. Values are raw text here; what they
-//! mean is found out in `given`, so that all mistakes can be told at once.
+//! mean is found out in `given`, so that all mistakes can be told at once. Each help fits into one line of 100 columns.
 
 use clap::Parser;
 
 const ABOUT: &str = "Answerback: ask by name, and always get an answer back";
 
 const AFTER: &str = "\
-Sizes are bytes, or KiB, MiB, GiB (8MiB). Durations need a unit: ms, s, m, h, d (250ms).
+Each flag is also an environment variable: --max-frame is ANSWERBACK_MAX_FRAME. The flag wins.
+Sizes are bytes, or KiB, MiB, GiB: 8MiB. Times have a unit, ms, s, m, h or d: 250ms.
+Port 0 takes a free port. What is beyond a limit of queues is told `overloaded` at once.
 
-Signals:     SIGTERM or SIGINT drains: running work may finish. A second one ends at once.
-Exit codes:  0 drained · 1 runtime error · 2 usage · 5 drain deadline passed · 78 settings that cannot work";
+Signals:     SIGTERM and SIGINT drain; a second one ends at once
+Exit codes:  0 drained, 1 runtime, 2 usage, 5 drain deadline passed, 78 bad settings";
 
 /// What was typed, or said by the environment.
 #[derive(Debug, Parser)]
-#[command(name = "answerback-server", version, about = ABOUT, after_help = AFTER, max_term_width = 110)]
+#[command(name = "answerback-server", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where clients connect; port 0 takes a free one. Loopback only
+    /// Where clients connect; loopback only
     #[arg(
         help_heading = "Where",
         long,
@@ -26,7 +28,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) listen: String,
 
-    /// Pages for probes: /livez, /readyz. Port 0 takes a free one; `off` opens none
+    /// Where probes look: /livez, /readyz; or off
     #[arg(
         help_heading = "Where",
         long,
@@ -37,7 +39,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) admin: String,
 
-    /// Directory of this server alone; made if it is not there
+    /// Directory of this server alone
     #[arg(
         help_heading = "Where",
         long,
@@ -59,7 +61,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) id: String,
 
-    /// Another server, told to clients when this one leaves. May be repeated
+    /// Another server, told to clients on leaving; may be repeated
     #[arg(
         help_heading = "Where",
         long,
@@ -70,7 +72,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) elsewhere: Vec<String>,
 
-    /// Longest call that does not say `timeout`: longer than people wait
+    /// For calls that say none; longer than people wait
     #[arg(
         help_heading = "Times",
         long,
@@ -81,7 +83,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) default_timeout: String,
 
-    /// The same for a send, for which nobody waits
+    /// For sends that say none; nobody waits for them
     #[arg(
         help_heading = "Times",
         long,
@@ -92,7 +94,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) send_timeout: String,
 
-    /// How long a session may be without connection before its work is given to others
+    /// For a client to come back before its work is lost
     #[arg(
         help_heading = "Times",
         long,
@@ -103,7 +105,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) session_grace: String,
 
-    /// Silence after which a client is asked whether it is there; twice that closes
+    /// Silence before a client is asked; twice that closes
     #[arg(
         help_heading = "Times",
         long,
@@ -114,7 +116,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) heartbeat: String,
 
-    /// Time to say hello
+    /// For a client to say hello
     #[arg(
         help_heading = "Times",
         long,
@@ -125,7 +127,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) handshake: String,
 
-    /// Pause between two deliveries of one action; 0 is none
+    /// Pause between two deliveries of one action
     #[arg(
         help_heading = "Times",
         long,
@@ -136,7 +138,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) dispatch_interval: String,
 
-    /// How long running work may take to finish when the server is asked to leave
+    /// For running work to finish after SIGTERM
     #[arg(
         help_heading = "Times",
         long,
@@ -147,7 +149,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) drain_deadline: String,
 
-    /// Connections at once; each costs a file and about 1 KiB
+    /// Open at once; each costs a file and about 1 KiB
     #[arg(
         help_heading = "Connections",
         long,
@@ -158,11 +160,11 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_connections: String,
 
-    /// Sessions, connected or away [default: 4 × --max-connections]
+    /// Connected or away [default: 4 × --max-connections]
     #[arg(help_heading = "Connections", long, env = "ANSWERBACK_MAX_SESSIONS", hide_env = true, value_name = "N")]
     pub(crate) max_sessions: Option<String>,
 
-    /// Longest frame, told to clients; 1KiB to 1GiB
+    /// Longest frame a client may send; 1KiB to 1GiB
     #[arg(
         help_heading = "Connections",
         long,
@@ -173,7 +175,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_frame: String,
 
-    /// Waiting for one client to read; beyond it the client is closed as slow
+    /// Unread by one client before it is closed as slow
     #[arg(
         help_heading = "Connections",
         long,
@@ -184,7 +186,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) outbox_limit: String,
 
-    /// The same for all clients together; beyond it the slow ones are closed
+    /// Unread by all clients before slow ones are closed
     #[arg(
         help_heading = "Connections",
         long,
@@ -195,7 +197,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) outbox_memory: String,
 
-    /// Requests waiting for one action; beyond it: overloaded
+    /// Requests that wait for one action
     #[arg(
         help_heading = "Queues",
         long,
@@ -206,7 +208,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_queue: String,
 
-    /// Memory of one action's requests, waiting or delivered
+    /// Memory of one action's requests
     #[arg(
         help_heading = "Queues",
         long,
@@ -217,7 +219,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_queue_bytes: String,
 
-    /// Memory of all requests together
+    /// Memory of all requests
     #[arg(
         help_heading = "Queues",
         long,
@@ -228,7 +230,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_memory: String,
 
-    /// Names of actions that are served or waited for
+    /// Actions that are served or waited for
     #[arg(
         help_heading = "Queues",
         long,
@@ -261,7 +263,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_subscriptions: String,
 
-    /// Replies stored under an idempotency key
+    /// Stored under an idempotency key
     #[arg(
         help_heading = "Replies",
         long,
@@ -294,7 +296,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) stored_reply_age: String,
 
-    /// Replies kept for one session until it acknowledges them
+    /// Kept for one session until it acknowledges them
     #[arg(
         help_heading = "Replies",
         long,
@@ -316,7 +318,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) kept_reply_bytes: String,
 
-    /// The same for all sessions
+    /// Memory of all sessions' kept replies
     #[arg(
         help_heading = "Replies",
         long,
@@ -327,7 +329,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) kept_reply_memory: String,
 
-    /// error, warn, info, debug or trace; also by part: info,answerback_server=debug
+    /// From error to trace, or a list: info,mio=warn
     #[arg(
         help_heading = "Log",
         long,

@@ -70,7 +70,13 @@ impl Reader {
             None => *sessions = settings.max_connections.saturating_mul(SESSIONS_PER_CONNECTION),
         }
         let frame = |text: &str| parse_size(text).and_then(|bytes| u32::try_from(bytes).ok());
-        self.take("--max-frame", &cli.max_frame, "a size from 1KiB to 1GiB", frame, &mut settings.broker.max_frame);
+        self.take(
+            "--max-frame",
+            &cli.max_frame,
+            "a size from 1KiB to 1GiB, such as 8MiB",
+            frame,
+            &mut settings.broker.max_frame,
+        );
         self.size("--outbox-limit", &cli.outbox_limit, &mut settings.outbox_limit);
         self.size("--outbox-memory", &cli.outbox_memory, &mut settings.outbox_memory);
     }
