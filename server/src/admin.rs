@@ -140,4 +140,15 @@ mod tests {
         assert_eq!(pages(Some(report(true))), (200, 503));
         assert_eq!(pages(None), (503, 503));
     }
+
+    /// A data plane that hangs, and one that is gone.
+    #[test]
+    fn a_data_plane_that_does_not_answer_is_not_live() {
+        let poll = mio::Poll::new().unwrap();
+        let (control, commands) = Control::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        assert!(runtime.block_on(ask(&control)).is_none());
+        drop(commands);
+        assert!(runtime.block_on(ask(&control)).is_none());
+    }
 }

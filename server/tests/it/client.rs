@@ -1,0 +1,139 @@
+//! A client made of one blocking socket: it says frames and hears frames.
+
+use crate::place::PATIENCE;
+use answerback_protocol::envelope::Envelope;
+use answerback_protocol::frames::{Answer, Deliver, ErrorNotice, Goaway, Hello, Reply, Request, Serve, Welcome};
+use answerback_protocol::{ClientFrame, DeliveryId, Name, RequestId, ServerFrame, SessionId};
+use bytes::BytesMut;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    received: BytesMut,
+}
+
+/// What a client heard: a head, as JSON text to be read again, and data.
+pub(crate) struct Heard {
+    head: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Client {
+    /// Connects and says nothing.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, received: BytesMut::new() }
+    }
+
+    /// Connects, says hello and is welcomed.
+    pub(crate) fn welcomed(address: SocketAddr, name: &str) -> Self {
+        let mut client = Self::connect(address);
+        client.say(&hello(name), b"");
+        let heard = client.hear();
+        let _: Welcome<'_> = heard.welcome();
+        client
+    }
+
+    /// Connects and serves an action.
+    pub(crate) fn serving(address: SocketAddr, action: &str, credit: u32) -> Self {
+        let mut handler = Self::welcomed(address, "handler");
+        handler.say(&ClientFrame::Serve(Serve { action: Name::new(action).unwrap(), credit }), b"");
+        assert!(matches!(handler.hear().frame(), ServerFrame::Serving(_)));
+        handler
+    }
+
+    pub(crate) fn say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) {
+        let mut bytes = BytesMut::new();
+        frame.write(data, &mut bytes);
+        self.socket.write_all(&bytes).unwrap();
+    }
+
+    pub(crate) fn call(&mut self, id: u64, action: &str, data: &[u8]) {
+        let request = Request::call(RequestId::new(id).unwrap(), Name::new(action).unwrap());
+        self.say(&request.into(), data);
+    }
+
+    pub(crate) fn answer(&mut self, id: DeliveryId, data: &[u8]) {
+        self.say(&Answer { id, error: None, part: false, seq: None }.into(), data);
+    }
+
+    /// The next frame; pings of the server are not told.
+    pub(crate) fn hear(&mut self) -> Heard {
+        self.try_hear().unwrap().unwrap_or_else(|| panic!("the connection has ended"))
+    }
+
+    /// The next frame, or nothing if the server has closed its side.
+    pub(crate) fn try_hear(&mut self) -> io::Result<Option<Heard>> {
+        loop {
+            if let Some(envelope) = Envelope::peek(&self.received, u32::MAX).unwrap()
+                && self.received.len() >= envelope.total()
+            {
+                let mut frame = self.received.split_to(envelope.total());
+                let data = frame.split_off(envelope.data_at()).to_vec();
+                let heard = Heard { head: frame[envelope.data_at() - envelope.head..].to_vec(), data };
+                if !matches!(heard.frame(), ServerFrame::Ping(_)) {
+                    return Ok(Some(heard));
+                }
+                continue;
+            }
+            let mut piece = [0; 64 << 10];
+            match self.socket.read(&mut piece)? {
+                0 => return Ok(None),
+                count => self.received.extend_from_slice(&piece[..count]),
+            }
+        }
+    }
+}
+
+impl Heard {
+    pub(crate) fn frame(&self) -> ServerFrame<'_> {
+        ServerFrame::read(&self.head).unwrap()
+    }
+
+    pub(crate) fn welcome(&self) -> Welcome<'_> {
+        match self.frame() {
+            ServerFrame::Welcome(welcome) => welcome,
+            other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    pub(crate) fn deliver(&self) -> Deliver<'_> {
+        match self.frame() {
+            ServerFrame::Deliver(deliver) => deliver,
+            other => panic!("not deliver: {other:?}"),
+        }
+    }
+
+    pub(crate) fn reply(&self) -> Reply<'_> {
+        match self.frame() {
+            ServerFrame::Reply(reply) => reply,
+            other => panic!("not reply: {other:?}"),
+        }
+    }
+
+    pub(crate) fn error(&self) -> ErrorNotice<'_> {
+        match self.frame() {
+            ServerFrame::ErrorNotice(error) => error,
+            other => panic!("not error: {other:?}"),
+        }
+    }
+
+    pub(crate) fn goaway(&self) -> Goaway<'_> {
+        match self.frame() {
+            ServerFrame::Goaway(goaway) => goaway,
+            other => panic!("not goaway: {other:?}"),
+        }
+    }
+}
+
+/// A hello with a session that no other one has.
+pub(crate) fn hello(name: &str) -> ClientFrame<'_> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let session = SessionId::new(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+    Hello { protocol: (1, 1), name: name.into(), session, agent: None }.into()
+}

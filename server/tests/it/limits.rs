@@ -1,0 +1,130 @@
+//! What bounds a data plane: connections, outboxes, memory of what came in part.
+
+use crate::client::Client;
+use crate::place::Embedded;
+use crate::process::Process;
+use answerback_protocol::Code;
+use answerback_server::{Server, StartError};
+use std::io::Write;
+
+#[test]
+fn a_connection_over_the_limit_is_told_so_and_the_place_is_free_again_later() {
+    let server = Embedded::with(|settings| settings.max_connections = 2);
+    let address = server.running.address();
+    let first = Client::welcomed(address, "first");
+    let _second = Client::welcomed(address, "second");
+    let mut third = Client::connect(address);
+    let heard = third.hear();
+    let error = heard.error();
+    assert_eq!((error.code, error.fatal), (Code::Overloaded, true));
+    assert!(error.message.contains("2 connections") && error.message.contains("--max-connections"), "{error:?}");
+    assert!(third.try_hear().unwrap().is_none());
+    drop((first, third));
+    server.until("two places are left", |report| report.connections == 1);
+    Client::welcomed(address, "fourth");
+    let counters = server.report().counters;
+    assert_eq!((counters.accepted, counters.refused), (3, 1));
+}
+
+/// More strangers than are told why: nobody's connection takes a place for long, and the ones inside go on.
+#[test]
+fn a_storm_over_the_limit_does_not_disturb_those_inside() {
+    let server = Embedded::with(|settings| settings.max_connections = 1);
+    let mut inside = Client::welcomed(server.running.address(), "inside");
+    let storm: Vec<_> = (0..200).map(|_| Client::connect(server.running.address())).collect();
+    let report = server.until("all are turned away", |report| report.counters.refused == 200);
+    assert!(report.connections <= 1 + 64);
+    inside.call(1, "$echo", b"1");
+    assert_eq!(inside.hear().data, b"1");
+    drop(storm);
+    server.until("only one is left", |report| report.connections == 1);
+}
+
+/// A client that is sent much and reads nothing is closed; the others do not notice.
+#[test]
+fn a_slow_consumer_is_closed() {
+    let server = Embedded::with(|settings| {
+        settings.broker.max_frame = 1 << 20;
+        settings.outbox_limit = 2 << 20;
+    });
+    let mut slow = Client::welcomed(server.running.address(), "slow");
+    let mut other = Client::welcomed(server.running.address(), "other");
+    let data = vec![b'1'; 1 << 19];
+    let mut id = 0;
+    // What fits into the sockets' buffers is not slow yet, so it goes on until the server has had enough.
+    while server.report().counters.closed_slow == 0 {
+        assert!(id < 200, "nothing was closed");
+        id += 1;
+        let request = answerback_protocol::frames::Request::call(
+            answerback_protocol::RequestId::new(id).unwrap(),
+            answerback_protocol::Name::new("$echo").unwrap(),
+        );
+        let mut bytes = bytes::BytesMut::new();
+        answerback_protocol::ClientFrame::from(request).write(&data, &mut bytes);
+        if slow.socket.write_all(&bytes).is_err() {
+            break;
+        }
+    }
+    let report = server.until("the slow one is gone", |report| report.connections == 1);
+    assert_eq!((report.counters.closed_slow, report.outbox_bytes), (1, 0));
+    other.call(1, "$echo", b"2");
+    assert_eq!(other.hear().data, b"2");
+}
+
+/// Length announced is not memory: 200 connections that announce 8 MiB and send 8 bytes of it.
+#[test]
+fn announced_lengths_are_not_allocated() {
+    let server = Process::start(&[]);
+    Client::welcomed(server.address, "warm");
+    let before = server.resident_kib();
+    let announcers: Vec<_> = (0..200)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.socket.write_all(&[0, 0x80, 0, 0, 0, 100, b'{', b'"']).unwrap();
+            client
+        })
+        .collect();
+    // All those bytes were there before this hello, so they are read by the time it is answered.
+    let _last = Client::welcomed(server.address, "last");
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 2 << 10, "grown by {grown} KiB");
+    drop(announcers);
+}
+
+/// 10,000 connections with a session each, of which 100 are busy. An idle one costs the process less than 4 KiB.
+#[test]
+fn ten_thousand_connections_of_which_a_hundred_are_busy() {
+    const CONNECTIONS: usize = 10_000;
+    raise_open_files();
+    let server = Process::start(&["--handshake", "60s", "--heartbeat", "1h"]);
+    drop(Client::welcomed(server.address, "warm"));
+    let before = server.resident_kib();
+    let mut clients: Vec<_> = (0..CONNECTIONS - 1).map(|_| Client::welcomed(server.address, "idle")).collect();
+    let each = (server.resident_kib().saturating_sub(before) << 10) / CONNECTIONS as u64;
+    assert!(each < 4 << 10, "{each} bytes for each idle connection");
+    for round in 0..20 {
+        for (id, client) in clients.iter_mut().step_by(100).enumerate() {
+            client.call((round << 10) + id as u64, "$echo", b"1");
+        }
+        for client in clients.iter_mut().step_by(100) {
+            assert_eq!(client.hear().data, b"1");
+        }
+    }
+    assert_eq!(server.ask("GET", "/readyz").0, 200);
+}
+
+/// This process holds the clients' ends.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+#[test]
+fn settings_that_cannot_work_do_not_start() {
+    let settings = answerback_server::Settings { max_connections: 0, outbox_limit: 1, ..Default::default() };
+    match Server::start(settings) {
+        Err(StartError::Settings(mistakes)) => assert_eq!(mistakes.len(), 2),
+        other => panic!("{other:?}"),
+    }
+}

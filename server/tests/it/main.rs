@@ -1,0 +1,12 @@
+//! The server from outside: the real process with its flags and signals, and the real data plane over real sockets.
+//! Every port is a free one, every wait is for a condition and has an end, every child is ended when its test is.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod calls;
+mod client;
+mod limits;
+mod place;
+mod process;
+mod process_flags;
+mod process_signals;
