@@ -108,7 +108,7 @@ impl Broker {
     }
 
     pub(crate) fn second_hello(&mut self, id: ConnectionId) {
-        self.refuse(id, Code::BadRequest, "a connection says `hello` once".to_owned());
+        self.notice(id, Code::BadRequest, "a connection says `hello` once; nothing has changed".to_owned(), None);
     }
 
     pub(crate) fn pong(&mut self, id: ConnectionId) {

@@ -72,10 +72,11 @@ impl Broker {
     /// Sends an event to everybody who wants its topic and is connected: once each, and once to each group.
     fn emit(&mut self, topic: &str, from: &Arc<str>, data: &Payload) {
         self.counts.published += 1;
-        let audience = self.topics.audience(topic);
+        let mut audience = self.topics.audience(topic);
         let topic: Arc<str> = Arc::from(topic);
-        let chosen: Vec<_> = audience.groups.values().filter_map(|members| self.one_of(members)).collect();
-        for to in audience.all.into_iter().chain(chosen) {
+        let chosen = audience.groups.values().filter_map(|members| self.one_of(members));
+        audience.all.extend(chosen);
+        for to in audience.all {
             if let Some(connection) = self.sessions.get(to).and_then(|session| session.connection) {
                 let event = Event { topic: Arc::clone(&topic).into(), from: Arc::clone(from).into() };
                 self.counts.events += 1;

@@ -55,12 +55,15 @@ fn versions_that_do_not_meet_part_with_both_ranges_named() {
 }
 
 #[test]
-fn hello_twice_ends_the_connection() {
+fn hello_twice_changes_nothing() {
     play(
         r#"
-        web > {"type":"hello","protocol":[1,1],"name":"web","session":"00000000000000000000000000000001"}
-        web < {"type":"error","code":"bad_request","fatal":true}
-        web closed
+        web > {"type":"request","id":1,"action":"a"}
+        web > {"type":"hello","protocol":[1,1],"name":"other","session":"000000000000000000000000000000ff"}
+        web < {"type":"error","code":"bad_request","fatal":null}
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        svc < {"type":"deliver","from":"web"}
         "#,
     );
 }

@@ -71,8 +71,6 @@ codes! {
     Replaced = "replaced",
     /// The connection was silent for too long, or did not say hello in time.
     Silent = "silent",
-    /// The connection did not read what it was sent.
-    SlowConsumer = "slow_consumer",
 }
 
 impl fmt::Display for Code {
