@@ -10,9 +10,13 @@ use crate::words;
 use answerback_protocol::frames::{Reply, Request as Frame};
 use answerback_protocol::{Code, Payload, Ran};
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 
-/// Entries in a list at most, so that an answer fits into a frame.
+/// Entries in a list at most, so that an answer fits into a frame and is made in a moment.
 const LIST_MAX: usize = 1_000;
+
+/// Bytes of a question at most: names and numbers only. The thread that decides must not parse megabytes.
+const QUESTION_BYTES_MAX: usize = 4 << 10;
 
 impl Broker {
     /// Answers a request for a name that starts with `$`.
@@ -37,16 +41,10 @@ impl Broker {
         }
     }
 
-    fn actions_by_name(&self) -> Vec<&Action> {
-        let mut actions: Vec<_> = self.actions.iter().map(|(_, action)| action).collect();
-        actions.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        actions
-    }
-
     fn list_actions(&self) -> Value {
-        let all = self.actions_by_name();
-        let list: Vec<_> = all.iter().take(LIST_MAX).map(|action| self.action_line(action)).collect();
-        json!({ "actions": list, "more": all.len().saturating_sub(LIST_MAX) })
+        let (first, more) = first_of(self.actions.iter().map(|(_, action)| action), |a, b| a.name.cmp(&b.name));
+        let list: Vec<_> = first.into_iter().map(|action| self.action_line(action)).collect();
+        json!({ "actions": list, "more": more })
     }
 
     fn action_line(&self, action: &Action) -> Value {
@@ -67,10 +65,9 @@ impl Broker {
     }
 
     fn list_sessions(&self) -> Value {
-        let mut all: Vec<_> = self.sessions.iter().map(|(_, session)| session).collect();
-        all.sort_unstable_by_key(|session| session.client);
-        let list: Vec<_> = all.iter().take(LIST_MAX).map(|session| self.session_line(session)).collect();
-        json!({ "sessions": list, "more": all.len().saturating_sub(LIST_MAX) })
+        let (first, more) = first_of(self.sessions.iter().map(|(_, session)| session), |a, b| a.client.cmp(&b.client));
+        let list: Vec<_> = first.into_iter().map(|session| self.session_line(session)).collect();
+        json!({ "sessions": list, "more": more })
     }
 
     fn session_line(&self, session: &Session) -> Value {
@@ -130,7 +127,8 @@ impl Broker {
 
     /// Why a request waits, in words: of an action, or one of the asker's own requests.
     fn explain(&self, session: Key<Session>, data: &Payload) -> Result<Value, Outcome> {
-        let asked: Value = serde_json::from_slice(data).unwrap_or(Value::Null);
+        let asked = if data.len() <= QUESTION_BYTES_MAX { serde_json::from_slice(data).ok() } else { None };
+        let asked: Value = asked.unwrap_or(Value::Null);
         if let Some(name) = asked.get("action").and_then(Value::as_str) {
             let text = self.explain_action(name);
             return Ok(json!({ "action": name, "text": text }));
@@ -189,6 +187,18 @@ impl Broker {
         let owner = if request.owner == Owner::Nobody { "nobody waits for it" } else { "its caller waits" };
         format!("came {age} ms ago, {left} ms left, {owner}: {state}")
     }
+}
+
+/// The first entries by an order, sorted, and how many more there are. Only these are sorted: there may be many.
+fn first_of<'a, T>(all: impl Iterator<Item = &'a T>, order: impl Fn(&T, &T) -> Ordering) -> (Vec<&'a T>, usize) {
+    let mut first: Vec<_> = all.collect();
+    let more = first.len().saturating_sub(LIST_MAX);
+    if more > 0 {
+        first.select_nth_unstable_by(LIST_MAX, |a, b| order(a, b));
+        first.truncate(LIST_MAX);
+    }
+    first.sort_unstable_by(|a, b| order(a, b));
+    (first, more)
 }
 
 fn payload(value: &Value) -> Payload {

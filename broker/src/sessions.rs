@@ -16,17 +16,14 @@ use std::sync::Arc;
 impl Broker {
     /// Answers `hello`: the session goes on or begins. `None` if the connection was refused.
     pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
-        let known = self.session_by_id.get(&hello.session.get()).copied();
+        let known = self.session_by_id.get(&hello.session.get()).copied().filter(|&key| self.take_over(key));
+        let resumed = known.is_some();
         let key = match known {
             Some(key) => key,
             None => self.new_session(connection, hello)?,
         };
-        let resumed = known.is_some();
         let name: Arc<str> = Arc::from(hello.name.as_str());
-        if resumed {
-            self.take_over(key);
-            self.counts.resumed += 1;
-        }
+        self.counts.resumed += u64::from(resumed);
         let session = self.sessions.get_mut(key)?;
         session.connection = Some(connection);
         session.epoch += 1;
@@ -83,18 +80,19 @@ impl Broker {
     }
 
     /// A session that is known comes back. If its old connection still seems open, that one is over: the client would
-    /// not have made a new one.
-    fn take_over(&mut self, key: Key<Session>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+    /// not have made a new one. Returns false if there was nothing to come back to, so that the session ended with it.
+    fn take_over(&mut self, key: Key<Session>) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
         if let Some(old) = session.connection {
             self.refuse(old, Code::Replaced, "a newer connection has taken this session over".to_owned());
         }
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return false };
         let until = std::mem::replace(&mut session.grace_until, Time::NEVER);
         for delivery in session.deliveries.values_mut() {
             delivery.held = false;
         }
         self.alarms.unset(until, Alarm::Grace(key));
+        true
     }
 
     fn set_grace(&mut self, key: Key<Session>) {

@@ -294,6 +294,22 @@ fn the_newest_connection_of_a_session_wins() {
     );
 }
 
+/// A session that has nothing ends with its connection, also when its own client replaces that. The newer connection was
+/// once left without a welcome.
+#[test]
+fn a_session_with_nothing_is_taken_over_too() {
+    play(
+        r#"
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        web returns
+        web < {"type":"welcome","resumed":false}
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        "#,
+    );
+}
+
 /// Seed 84: a client that says good-bye is gone at once.
 #[test]
 fn bye_ends_the_session_at_once() {
