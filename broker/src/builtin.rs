@@ -15,6 +15,9 @@ use std::cmp::Ordering;
 /// Entries in a list at most, so that an answer fits into a frame and is made in a moment.
 const LIST_MAX: usize = 1_000;
 
+/// Names of actions shown for one session.
+const SERVES_MAX: usize = 16;
+
 /// Bytes of a question at most: names and numbers only. The thread that decides must not parse megabytes.
 const QUESTION_BYTES_MAX: usize = 4 << 10;
 
@@ -71,7 +74,7 @@ impl Broker {
     }
 
     fn session_line(&self, session: &Session) -> Value {
-        let serves = session.serves.keys().take(LIST_MAX).filter_map(|&key| self.actions.get(key)).map(|a| &*a.name);
+        let serves = session.serves.keys().take(SERVES_MAX).filter_map(|&key| self.actions.get(key)).map(|a| &*a.name);
         json!({
             "client": session.client,
             "name": &*session.name,
@@ -80,6 +83,7 @@ impl Broker {
             "waiting": session.calls.len(),
             "holding": session.deliveries.len(),
             "subscriptions": session.subscriptions.len(),
+            "serving": session.serves.len(),
             "serves": serves.collect::<Vec<_>>(),
         })
     }

@@ -41,7 +41,7 @@ fn sessions_and_stats() {
         svc > {"type":"serve","action":"a","credit":3}
         svc < {"type":"serving"}
         svc > {"type":"request","id":1,"action":"$sessions"}
-        svc < {"type":"reply","id":1} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"name":"svc","serves":["a"],"subscriptions":0,"waiting":0}]}
+        svc < {"type":"reply","id":1} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"name":"svc","serves":["a"],"serving":1,"subscriptions":0,"waiting":0}]}
         svc > {"type":"request","id":2,"action":"$stats"}
         svc < {"type":"reply","id":2} …
         "#,
