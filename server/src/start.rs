@@ -5,11 +5,10 @@ use crate::data_plane::DataPlane;
 use crate::running::Running;
 use crate::settings::{Mistake, Settings};
 use crate::{admin, open_files};
-use mio::net::TcpListener;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use tokio::sync::oneshot;
 
@@ -57,14 +56,15 @@ impl Server {
         settings.broker.secrets.tables = random_seed()?;
         settings.max_connections = open_files::make_room_for(settings.max_connections);
 
-        let listener = TcpListener::bind(settings.listen).map_err(cannot_listen("--listen", settings.listen))?;
+        let listener = listen("--listen", settings.listen)?;
         let address = listener.local_addr().map_err(cannot("read the address listened on"))?;
-        let admin = settings.admin.map(listen_for_admin).transpose()?;
-        let admin_address = admin.as_ref().map(std::net::TcpListener::local_addr).transpose();
+        let admin = settings.admin.map(|address| listen("--admin", address)).transpose()?;
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose();
         let admin_address = admin_address.map_err(cannot("read the address of the admin port"))?;
         data_dir.sign(&id, &format!("listening on {address}")).map_err(StartError::DataDir)?;
 
-        let (plane, control) = DataPlane::new(settings, listener).map_err(cannot("watch sockets"))?;
+        let (plane, control) =
+            DataPlane::new(settings, mio::net::TcpListener::from_std(listener)).map_err(cannot("watch sockets"))?;
         let admin = admin.map(|listener| spawn_admin(listener, control.clone())).transpose()?;
         let mut running = Running::new(address, admin_address, control, data_dir);
         running.own_admin(admin);
@@ -77,18 +77,24 @@ fn random_seed() -> Result<u64, StartError> {
     getrandom::u64().map_err(|error| cannot("draw random bytes")(error.into()))
 }
 
-fn listen_for_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+/// Connections that may wait to be accepted. The usual 128 are there within milliseconds when many clients come back at
+/// once; who then finds no room tries again only a second later.
+const BACKLOG: i32 = 4096;
+
+fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        // It listens already; once more changes how many may wait.
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
-    listener.map_err(cannot_listen("--admin", address))
+    listener.map_err(|error| StartError::Listen { flag, address, error })
 }
 
 /// The admin port's thread, which ends when the sender is dropped.
 pub(crate) type Admin = (oneshot::Sender<Infallible>, thread::JoinHandle<()>);
 
-fn spawn_admin(listener: std::net::TcpListener, control: crate::control::Control) -> Result<Admin, StartError> {
+fn spawn_admin(listener: TcpListener, control: crate::control::Control) -> Result<Admin, StartError> {
     let doing = "start the admin port";
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(cannot(doing))?;
@@ -104,10 +110,6 @@ fn spawn_admin(listener: std::net::TcpListener, control: crate::control::Control
 
 fn cannot(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::Io { doing, error }
-}
-
-fn cannot_listen(flag: &'static str, address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
-    move |error| StartError::Listen { flag, address, error }
 }
 
 impl fmt::Display for StartError {
@@ -131,3 +133,21 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    /// Clients that all came back at once waited a second each time 128 of them were at the door. Nobody accepts here, and
+    /// still all of them find room; one that does not would be told by the time.
+    #[test]
+    fn many_find_room_at_the_door_at_once() {
+        let listener = listen("--listen", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let within = Duration::from_millis(900);
+        let waiting: Vec<_> = (0..300).map(|_| TcpStream::connect_timeout(&address, within).unwrap()).collect();
+        assert_eq!(waiting.len(), 300);
+    }
+}
