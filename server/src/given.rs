@@ -225,6 +225,12 @@ mod tests {
     }
 
     #[test]
+    fn elsewhere_may_be_repeated_or_a_list() {
+        let given = given(&["--elsewhere", "a:1,b:2", "--elsewhere", "c:3"]).unwrap();
+        assert_eq!(given.settings.broker.elsewhere, ["a:1", "b:2", "c:3"]);
+    }
+
+    #[test]
     fn addresses_and_filters() {
         assert_eq!(parse_address("localhost:80"), "127.0.0.1:80".parse().ok());
         assert_eq!(parse_address("example.org:80"), None);

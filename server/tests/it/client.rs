@@ -54,8 +54,15 @@ impl Client {
     }
 
     pub(crate) fn call(&mut self, id: u64, action: &str, data: &[u8]) {
+        self.try_call(id, action, data).unwrap();
+    }
+
+    /// The same, where the server may have closed the connection.
+    pub(crate) fn try_call(&mut self, id: u64, action: &str, data: &[u8]) -> io::Result<()> {
         let request = Request::call(RequestId::new(id).unwrap(), Name::new(action).unwrap());
-        self.say(&request.into(), data);
+        let mut bytes = BytesMut::new();
+        ClientFrame::from(request).write(data, &mut bytes);
+        self.socket.write_all(&bytes)
     }
 
     pub(crate) fn answer(&mut self, id: DeliveryId, data: &[u8]) {

@@ -1,7 +1,7 @@
 //! What bounds a data plane: connections, outboxes, memory of what came in part.
 
 use crate::client::Client;
-use crate::place::Embedded;
+use crate::place::{Embedded, wait_for};
 use crate::process::Process;
 use answerback_protocol::Code;
 use answerback_server::{Server, StartError};
@@ -55,13 +55,7 @@ fn a_slow_consumer_is_closed() {
     while server.report().counters.closed_slow == 0 {
         assert!(id < 200, "nothing was closed");
         id += 1;
-        let request = answerback_protocol::frames::Request::call(
-            answerback_protocol::RequestId::new(id).unwrap(),
-            answerback_protocol::Name::new("$echo").unwrap(),
-        );
-        let mut bytes = bytes::BytesMut::new();
-        answerback_protocol::ClientFrame::from(request).write(&data, &mut bytes);
-        if slow.socket.write_all(&bytes).is_err() {
+        if slow.try_call(id, "$echo", &data).is_err() {
             break;
         }
     }
@@ -69,6 +63,43 @@ fn a_slow_consumer_is_closed() {
     assert_eq!((report.counters.closed_slow, report.outbox_bytes), (1, 0));
     other.call(1, "$echo", b"2");
     assert_eq!(other.hear().data, b"2");
+}
+
+/// When all outboxes together hold too much, the ones that hold much are closed and the small ones are not.
+#[test]
+fn memory_of_all_outboxes_is_bounded_at_the_cost_of_the_slow_ones() {
+    let server = Embedded::with(|settings| {
+        settings.broker.max_frame = 1 << 20;
+        (settings.outbox_limit, settings.outbox_memory) = (16 << 20, 16 << 20);
+    });
+    let mut other = Client::welcomed(server.running.address(), "other");
+    let mut slow: Vec<_> = (0..4).map(|_| Client::welcomed(server.running.address(), "slow")).collect();
+    let data = vec![b'1'; 1 << 19];
+    for round in 0..200 {
+        if server.report().counters.closed_slow > 0 {
+            break;
+        }
+        for client in &mut slow {
+            // One of them is closed in the middle of this.
+            let _ = client.try_call(round, "$echo", &data);
+        }
+    }
+    let report = server.until("one of the slow is closed", |report| report.counters.closed_slow > 0);
+    assert!(report.outbox_bytes <= 17 << 20, "{report:?}");
+    other.call(1, "$echo", b"2");
+    assert_eq!(other.hear().data, b"2");
+}
+
+/// A client that was told to go and stays is cut off, however much it goes on sending.
+#[test]
+fn who_does_not_leave_when_told_to_is_cut_off() {
+    let server = Embedded::start();
+    let mut stranger = Client::connect(server.running.address());
+    stranger.socket.write_all(&[0xff; 1_000]).unwrap();
+    assert!(stranger.hear().error().fatal);
+    let mut talker = stranger.socket.try_clone().unwrap();
+    wait_for("the server to cut the connection", || talker.write_all(&[0xff; 1_000]).err());
+    server.until("its place is free", |report| report.connections == 0);
 }
 
 /// Length announced is not memory: 200 connections that announce 8 MiB and send 8 bytes of it.
