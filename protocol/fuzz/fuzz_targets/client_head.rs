@@ -1,0 +1,5 @@
+//! See `bodies::client_head`.
+#![no_main]
+#[path = "../bodies.rs"]
+mod bodies;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::client_head(bytes));
