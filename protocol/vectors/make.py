@@ -123,7 +123,7 @@ for name, head in SERVER.items():
     valid(name, "server", head)
 for code in (
     "no_handler expired timeout handler_lost fault cancelled overloaded conflict denied too_large bad_request draining "
-    "unavailable disconnected version_mismatch replaced silent slow_consumer"
+    "unavailable disconnected version_mismatch replaced silent"
 ).split():
     valid(f"code {code}", "server", {"type": "error", "code": code, "message": ""})
 
