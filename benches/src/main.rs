@@ -1,0 +1,68 @@
+//! What Answerback costs, measured. One subcommand for each question; `benches/README.md` says how to read the answers.
+//!
+//! ```text
+//!  codec   bytes to frames and back            no broker, no sockets
+//!  core    every decision about a call         the pure core, time is made up, no sockets
+//!  wire    a call over loopback                the server in a process of its own, beside a relay as the limit
+//!  idle    connections that do nothing         the server in a process of its own
+//! ```
+
+// Tables for people are what this program is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+#[allow(unsafe_code)]
+mod allocations;
+mod codec;
+mod core_alone;
+mod idle;
+mod machine;
+mod process;
+mod table;
+mod timing;
+mod wire;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What a measurement gives, or in words why there is none.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measures what Answerback costs.
+#[derive(Parser)]
+#[command(name = "answerback-benches", version)]
+struct Arguments {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Subcommand)]
+enum Question {
+    /// Bytes to frames and back: GB/s and ns per frame, beside serde_json
+    Codec(codec::Arguments),
+    /// The pure core alone: ns and allocations per call at many queue lengths, handlers and actions
+    Core(core_alone::Arguments),
+    /// End to end over loopback: calls per second and latencies, beside a relay that reads nothing
+    Wire(wire::Arguments),
+    /// Memory of idle connections, and what they cost those that are busy
+    Idle(idle::Arguments),
+    /// The relay itself; `wire` starts it
+    #[command(hide = true)]
+    Relay,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().question {
+        Question::Codec(arguments) => codec::run(&arguments),
+        Question::Core(arguments) => core_alone::run(&arguments),
+        Question::Wire(arguments) => wire::run(&arguments),
+        Question::Idle(arguments) => idle::run(&arguments),
+        Question::Relay => wire::relay::serve(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("answerback-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

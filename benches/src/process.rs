@@ -1,0 +1,100 @@
+//! What the kernel says about a process: time on a processor, context switches, memory.
+
+use crate::Outcome;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// What a process has used since it began, and holds now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Seconds on a processor, in user space and in the kernel. The kernel counts in hundredths.
+    pub(crate) cpu_seconds: f64,
+    /// Context switches of all its threads, wanted and unwanted.
+    pub(crate) switches: u64,
+    /// Bytes resident.
+    pub(crate) resident_bytes: u64,
+}
+
+/// What process `id` uses.
+pub(crate) fn usage(id: u32) -> Outcome<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name of the program stands in brackets and may hold blanks; utime and stime are the 12th and 13th after it.
+    let after_name = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name in it")?.1;
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let resident_bytes =
+        number_in(&format!("/proc/{id}/status"), "VmRSS:").ok_or("/proc/PID/status has no VmRSS")? << 10;
+    let cpu_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Ok(Usage { cpu_seconds, switches: switches(id)?, resident_bytes })
+}
+
+/// Bytes of this process that are resident.
+pub(crate) fn own_resident_bytes() -> Outcome<u64> {
+    usage(std::process::id()).map(|usage| usage.resident_bytes)
+}
+
+fn switches(id: u32) -> Outcome<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let status = task?.path().join("status").to_string_lossy().into_owned();
+        for name in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
+            sum += number_in(&status, name).unwrap_or(0);
+        }
+    }
+    Ok(sum)
+}
+
+fn number_in(file: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Lets this process, and those it starts, open as many sockets as the machine allows. Fails if that is fewer than `least`.
+pub(crate) fn allow_sockets(least: u64) -> Outcome<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(1 << 20);
+    if most < least {
+        return Err(format!("{least} open files are needed and the machine allows {most}; see `ulimit -Hn`").into());
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })?;
+    Ok(())
+}
+
+/// A process of ours, ended when this is dropped.
+pub(crate) struct Owned {
+    child: Child,
+}
+
+impl Owned {
+    /// Starts `command` and waits for the line of its output in which `find` finds what it looks for.
+    pub(crate) fn start<T>(command: &mut Command, find: impl Fn(&str) -> Option<T>) -> Outcome<(Self, T)> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut owned = Self { child: child.map_err(|error| format!("cannot start {program}: {error}"))? };
+        let output = owned.child.stdout.take().ok_or("the child's output is not piped")?;
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next() {
+            if let Some(found) = find(&line?) {
+                // The pipe is read to its end, so that the child never waits for us.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok((owned, found));
+            }
+        }
+        Err(format!("{program} ended without saying where it listens").into())
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Both fail only if the process has ended by itself, and then there is nothing left to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,96 @@
+//! One visit: clients are connected to a system that runs, put their load on it, and leave.
+
+use super::requesters::Requesters;
+use super::responders::Responders;
+use super::shape::Shape;
+use super::system::{Role, Running};
+use crate::Outcome;
+use crate::process::Usage;
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// What a visit does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Connections and calls in flight.
+    pub(crate) shape: Shape,
+    /// Bytes of data in each call and each answer.
+    pub(crate) data_bytes: usize,
+    /// Time before the part that counts.
+    pub(crate) warmup: Duration,
+    /// Time of the part that counts.
+    pub(crate) counted: Duration,
+}
+
+/// What a visit saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// Calls answered in each second.
+    pub(crate) calls_per_second: f64,
+    /// Latencies in microseconds: half of the calls were quicker, 99 %, 99.9 %.
+    pub(crate) p50_us: f64,
+    /// See `p50_us`.
+    pub(crate) p99_us: f64,
+    /// See `p50_us`.
+    pub(crate) p999_us: f64,
+    /// What the system used, if its process is known.
+    pub(crate) cost: Option<Cost>,
+}
+
+/// What the process of a system used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// Seconds of processor time for 100,000 calls.
+    pub(crate) cpu_seconds_per_100k: f64,
+    /// Context switches for each call.
+    pub(crate) switches_per_call: f64,
+    /// MiB resident at the end.
+    pub(crate) resident_mib: f64,
+}
+
+impl Sample {
+    /// What `calls` calls in `elapsed` mean.
+    pub(super) fn new(
+        latencies: &Histogram<u64>,
+        calls: u64,
+        elapsed: Duration,
+        usage: Option<(Usage, Usage)>,
+    ) -> Self {
+        let us = |quantile| latencies.value_at_quantile(quantile) as f64 / 1_000.0;
+        Self {
+            calls_per_second: calls as f64 / elapsed.as_secs_f64(),
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            p999_us: us(0.999),
+            cost: usage.map(|(before, after)| Cost::new(before, after, calls.max(1) as f64)),
+        }
+    }
+}
+
+impl Cost {
+    fn new(before: Usage, after: Usage, calls: f64) -> Self {
+        Self {
+            cpu_seconds_per_100k: (after.cpu_seconds - before.cpu_seconds) / calls * 100_000.0,
+            switches_per_call: (after.switches - before.switches) as f64 / calls,
+            resident_mib: after.resident_bytes as f64 / f64::from(1 << 20),
+        }
+    }
+}
+
+/// Puts a load on `running` and tells what was seen.
+pub(crate) fn visit(running: &dyn Running, plan: &Plan) -> Outcome<Sample> {
+    let responders = Responders::open(running, Role::Responder, running.responders(plan.shape), plan.data_bytes)?;
+    let stop = responders.stop();
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(move || responders.run());
+        let mut requesters = None;
+        let seen =
+            Requesters::open(running, plan).and_then(|opened| requesters.insert(opened).run(plan, running.process()));
+        // The requesters stay connected until the responders have stopped, who else might see a relay hang up.
+        stop.ask()?;
+        let answered = answering.join().map_err(|_| "the responders panicked")?;
+        // When the responders broke, silence is all that the requesters saw of it.
+        answered.map_err(|error| format!("responders: {error}"))?;
+        seen
+    })
+}
