@@ -30,7 +30,13 @@ pub(crate) struct Arguments {
     /// Bytes of data in each frame; may be said more than once
     #[arg(long = "size", default_values_t = [64, 1 << 10, 64 << 10])]
     sizes: Vec<usize>,
+    /// Only rows in whose name this text stands, for a profiler
+    #[arg(long, default_value = "")]
+    only: String,
 }
+
+/// Heads read between two looks at the clock, which takes as long as reading a head.
+const HEADS_AT_ONCE: u64 = 1_000;
 
 /// What one read brings at most: the scratch of a thread.
 const SCRATCH_BYTES: usize = 256 << 10;
@@ -38,7 +44,7 @@ const SCRATCH_BYTES: usize = 256 << 10;
 /// Runs all of it and prints a table.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     println!("{}", machine::headline());
-    let bench = Bench { budget: Duration::from_millis(arguments.millis) };
+    let bench = Bench { budget: Duration::from_millis(arguments.millis), only: &arguments.only };
     let mut table = Table::new("frames", 2, &["data", "what", "ns/frame", "GB/s"]);
     for &bytes in &arguments.sizes {
         bench.reading(bytes, &mut table)?;
@@ -53,38 +59,29 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-struct Bench {
+struct Bench<'a> {
     budget: Duration,
+    only: &'a str,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn reading(&self, data: usize, table: &mut Table) -> Outcome<()> {
         let stream = samples::requests(data);
         let mut reader = Reader::new();
         reader.check(&stream)?;
-        let mut row = |what: &str, ns: f64| table.row(stream.cells(data, what, ns));
         let mut space = vec![0; SCRATCH_BYTES];
-        row("the copy alone", self.time(&stream, || copy(&stream.bytes, &mut space)));
-        row(
-            "read: inbox, head",
-            self.time(&stream, || {
-                reader.through_inbox(&stream.bytes, |frame| black_box(ClientFrame::read(frame.head)).is_ok());
-            }),
-        );
-        row(
-            "read: inbox, head, data kept",
-            self.time(&stream, || {
-                reader.through_inbox(&stream.bytes, |frame| {
-                    black_box((ClientFrame::read(frame.head), frame.payload())).0.is_ok()
-                });
-            }),
-        );
-        row(
-            "read: tokio codec, head",
-            self.time(&stream, || {
-                reader.through_tokio_codec(&stream.bytes);
-            }),
-        );
+        self.row(table, data, &stream, "the copy alone", || copy(&stream.bytes, &mut space));
+        self.row(table, data, &stream, "read: inbox, head", || {
+            reader.through_inbox(&stream.bytes, |frame| black_box(ClientFrame::read(frame.head)).is_ok());
+        });
+        self.row(table, data, &stream, "read: inbox, head, data kept", || {
+            reader.through_inbox(&stream.bytes, |frame| {
+                black_box((ClientFrame::read(frame.head), frame.payload())).0.is_ok()
+            });
+        });
+        self.row(table, data, &stream, "read: tokio codec, head", || {
+            reader.through_tokio_codec(&stream.bytes);
+        });
         Ok(())
     }
 
@@ -92,52 +89,44 @@ impl Bench {
         let payload = shape::data(data);
         let mut out = BytesMut::with_capacity(SCRATCH_BYTES + 2 * data);
         for (what, frame) in [("write: deliver", samples::deliver()?), ("write: reply", samples::reply()?)] {
-            frame.write(&payload, &mut out);
-            let stream = Stream { frames: (SCRATCH_BYTES / out.len()).max(1), bytes: out.to_vec() };
-            let whole = Stream { bytes: stream.bytes.repeat(stream.frames), ..stream };
-            let ns = self.time(&whole, || write_all(&frame, &payload, whole.frames, &mut out));
-            table.row(whole.cells(data, what, ns));
-            let ns = self.time(&whole, || encode_all(&frame, &payload, whole.frames, &mut out));
-            table.row(whole.cells(data, &format!("{what}, tokio codec"), ns));
             out.clear();
+            frame.write(&payload, &mut out);
+            let frames = (SCRATCH_BYTES / out.len()).max(1);
+            let stream = Stream { bytes: out.repeat(frames), frames };
+            self.row(table, data, &stream, what, || write_all(&frame, &payload, frames, &mut out));
+            let with_codec = format!("{what}, tokio codec");
+            self.row(table, data, &stream, &with_codec, || encode_all(&frame, &payload, frames, &mut out));
         }
         Ok(())
     }
 
     fn heads(&self, name: &str, head: &[u8], table: &mut Table) -> Outcome<()> {
         ClientFrame::read(head).map_err(|error| format!("{name}: {error}"))?;
+        with_serde::flat(head)?;
         with_serde::tagged(head)?;
-        let mut row = |what: &str, ns: f64| table.row([format!("{name}, {} B", head.len()), what.into(), figures(ns)]);
-        row(
-            "ClientFrame::read",
-            ns_per_unit(1, self.budget, || {
-                black_box(ClientFrame::read(black_box(head)).is_ok());
-            }),
-        );
-        row(
-            "serde_json, one struct for all",
-            ns_per_unit(1, self.budget, || {
-                black_box(with_serde::flat(black_box(head)).is_ok());
-            }),
-        );
-        row(
-            "serde_json, tagged enum",
-            ns_per_unit(1, self.budget, || {
-                black_box(with_serde::tagged(black_box(head)).is_ok());
-            }),
-        );
+        self.head(table, name, head, "ClientFrame::read", |head| ClientFrame::read(head).is_ok());
+        self.head(table, name, head, "serde_json, one struct for all", |head| with_serde::flat(head).is_ok());
+        self.head(table, name, head, "serde_json, tagged enum", |head| with_serde::tagged(head).is_ok());
         Ok(())
     }
 
-    fn time(&self, stream: &Stream, work: impl FnMut()) -> f64 {
-        ns_per_unit(stream.frames as u64, self.budget, work)
+    fn row(&self, table: &mut Table, data: usize, stream: &Stream, what: &str, work: impl FnMut()) {
+        if what.contains(self.only) {
+            let ns = ns_per_unit(stream.frames as u64, self.budget, work);
+            let bytes_per_frame = stream.bytes.len() as f64 / stream.frames as f64;
+            table.row([size(data), what.to_owned(), figures(ns), figures(bytes_per_frame / ns)]);
+        }
     }
-}
 
-impl Stream {
-    fn cells(&self, data: usize, what: &str, ns: f64) -> [String; 4] {
-        let bytes_per_frame = self.bytes.len() as f64 / self.frames as f64;
-        [size(data), what.to_owned(), figures(ns), figures(bytes_per_frame / ns)]
+    fn head(&self, table: &mut Table, name: &str, head: &[u8], what: &str, read: impl Fn(&[u8]) -> bool) {
+        if what.contains(self.only) {
+            let ns = ns_per_unit(HEADS_AT_ONCE, self.budget, || {
+                for _ in 0..HEADS_AT_ONCE {
+                    black_box(read(black_box(head)));
+                }
+            });
+            table.row([format!("{name}, {} B", head.len()), what.to_owned(), figures(ns)]);
+        }
     }
 }
 

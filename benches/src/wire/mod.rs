@@ -47,12 +47,21 @@ pub(crate) struct Arguments {
     /// Bytes of data in calls and replies; may be said more than once
     #[arg(long = "size", default_values_t = [64, 1 << 10, 64 << 10])]
     sizes: Vec<usize>,
-    /// Leave the relay out
-    #[arg(long)]
-    without_relay: bool,
+    /// Which systems take turns; the first is compared with each of the others. All when none is named
+    #[arg(long = "system", value_enum, default_values = ["answerback", "relay"])]
+    systems: Vec<Kind>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// The systems that can be measured. A further one is a name here, a line in `systems` and a file of its own.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// The server of this repository
+    Answerback,
+    /// Forwards bytes and reads none: the limit
+    Relay,
 }
 
 /// Which server is measured.
@@ -105,13 +114,14 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// The one place where systems under test are listed.
 fn systems(arguments: &Arguments) -> Outcome<Vec<Box<dyn System>>> {
-    let mut systems: Vec<Box<dyn System>> = vec![Box::new(answerback::Answerback::new(&arguments.server)?)];
-    if !arguments.without_relay {
-        systems.push(Box::new(relay::Relay));
-    }
-    Ok(systems)
+    let system = |kind: &Kind| -> Outcome<Box<dyn System>> {
+        Ok(match kind {
+            Kind::Answerback => Box::new(answerback::Answerback::new(&arguments.server)?),
+            Kind::Relay => Box::new(relay::Relay),
+        })
+    };
+    arguments.systems.iter().map(system).collect()
 }
 
 fn announce(arguments: &Arguments, systems: usize) {

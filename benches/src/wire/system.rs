@@ -1,6 +1,6 @@
 //! What a system under test is: something that can be started, and to which clients can be connected.
 //!
-//! A further system is one file with a `System` and a `Dialect`, and one line in `wire::systems`.
+//! A further system is one file with a `System` and a `Dialect`, with a name in `wire::Kind`.
 
 use super::dialect::Dialect;
 use super::shape::Shape;
