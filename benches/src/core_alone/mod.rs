@@ -8,8 +8,9 @@ mod queues;
 mod world;
 
 use crate::table::{Table, figures, grouped};
+use crate::timing::Stopwatch;
 use crate::{Outcome, machine, process};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use world::{Cost, DATA, World};
 
 #[derive(clap::Args)]
@@ -154,7 +155,7 @@ fn time_calls(world: &mut World, actions: &[String], in_flight: usize, budget: D
     }
     world.settle()?;
     let meter = world.meter();
-    let start = Instant::now();
+    let start = Stopwatch::start();
     while start.elapsed() < budget {
         for _ in 0..256 {
             round(world)?;

@@ -1,11 +1,12 @@
 //! Long queues: what a waiting request takes in memory, what it costs to move through one, and what it costs to leave
 //! one from the middle.
 
-use super::world::{Cost, DATA, World};
+use super::world::{Cost, DATA, LONG_MS, World};
 use crate::table::{Table, figures, grouped};
+use crate::timing::Stopwatch;
 use crate::{Outcome, allocations, process};
 use answerback_protocol::{Payload, RequestId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes of data in the requests whose memory is measured.
 const MEMORY_DATA: usize = 200;
@@ -21,7 +22,7 @@ pub(super) fn memory(count: usize) -> Outcome<Table> {
     let mut table = Table::new(title, 0, &["waiting", "B counted", "B resident", "ns to enqueue"]);
     let mut world = World::new();
     let (resident, allocated) = (process::own_resident_bytes()?, allocations::so_far());
-    let start = Instant::now();
+    let start = Stopwatch::start();
     world.enqueue(ACTION, count, MEMORY_DATA)?;
     let ns = start.elapsed().as_nanos() as f64 / count as f64;
     let counted = allocations::so_far().live_since(allocated) as f64 / count as f64;
@@ -38,14 +39,15 @@ pub(super) fn through(length: usize, budget: Duration) -> Outcome<Cost> {
     world.serve(handler, ACTION, 64)?;
     let data = Payload::copy_of(&[b'1'; DATA]);
     let step = |world: &mut World| -> Outcome<()> {
-        world.request(ACTION, Some(super::world::LONG_MS), data.clone())?;
+        world.pass(1);
+        world.request(ACTION, Some(LONG_MS), data.clone())?;
         world.answer_one();
         Ok(())
     };
     for _ in 0..1_000 {
         step(&mut world)?;
     }
-    let (meter, start) = (world.meter(), Instant::now());
+    let (meter, start) = (world.meter(), Stopwatch::start());
     while start.elapsed() < budget {
         for _ in 0..256 {
             step(&mut world)?;
@@ -77,7 +79,7 @@ fn cancelled(length: usize) -> Outcome<f64> {
     let count = CANCELLED.min(length);
     // Multiples of a number that shares no factor with any decimal length: every place once, in no order.
     let places: Vec<usize> = (0..count).map(|index| index.wrapping_mul(7_368_787) % length).collect();
-    let start = Instant::now();
+    let start = Stopwatch::start();
     for place in places {
         world.cancel(RequestId::truncated(place as u64));
     }
@@ -90,10 +92,11 @@ fn cancelled(length: usize) -> Outcome<f64> {
 fn expired(length: usize, one_by_one: bool) -> Outcome<f64> {
     let (first_ms, mut world) = (100_000, World::new());
     for index in 0..length {
+        world.pass(1);
         let spread = if one_by_one { index.wrapping_mul(7_368_787) % length } else { 0 };
         world.request(ACTION, Some(first_ms + spread as u64), Payload::copy_of(&[b'1'; DATA]))?;
     }
-    let start = Instant::now();
+    let start = Stopwatch::start();
     while world.failed < length as u64 {
         let due = world.broker.poll_timeout().ok_or("requests wait and the broker does not want to be woken")?;
         world.pass(due.since(world.now).as_micros() as u64);

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Bytes of data in calls that are timed.
 pub(super) const DATA: usize = 64;
 
-/// A ttl that does not end while anything is timed: an hour of the made-up time.
+/// A ttl that does not end while anything is timed: an hour of the made-up time, and up to as much again.
 pub(super) const LONG_MS: u64 = 3_600_000;
 
 /// One caller, any number of handlers, and the broker between them.
@@ -88,6 +88,7 @@ impl World {
     /// The caller calls, with the ttl and deadline that a server gives by itself.
     pub(super) fn call(&mut self, action: &str) -> Outcome<()> {
         let data = self.data.clone();
+        self.pass(1);
         self.request(action, None, data)?;
         Ok(())
     }
@@ -98,16 +99,17 @@ impl World {
         let id = RequestId::truncated(self.requests);
         self.requests += 1;
         let request = Request { ttl: ttl_ms, timeout: ttl_ms, ..Request::call(id, action) };
-        self.pass(1);
         self.say(self.caller, request.into(), data);
         Ok(id)
     }
 
-    /// `count` requests with data of their own and a long ttl each, none of which is served.
+    /// `count` requests with data of their own and a long ttl each, none of which is served. Time stands still: the broker
+    /// would take a pause in which nobody served for the pace of those who serve, and refuse what comes then.
     pub(super) fn enqueue(&mut self, action: &str, count: usize, bytes: usize) -> Outcome<()> {
         let (queued, data) = (self.broker.held().queued, vec![b'1'; bytes]);
-        for _ in 0..count {
-            self.request(action, Some(LONG_MS), Payload::copy_of(&data))?;
+        for index in 0..count as u64 {
+            let ttl_ms = LONG_MS + index.wrapping_mul(7_368_787) % LONG_MS;
+            self.request(action, Some(ttl_ms), Payload::copy_of(&data))?;
         }
         let waiting = self.broker.held().queued - queued;
         if waiting == count { Ok(()) } else { Err(format!("{waiting} of {count} requests wait").into()) }
