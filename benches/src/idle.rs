@@ -31,7 +31,7 @@ const BUSY: Shape = Shape { requesters: 92, in_flight: 1, responders: 8 };
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     let idle = arguments.connections as usize - BUSY.requesters - BUSY.responders;
     process::allow_sockets(u64::from(arguments.connections) + 100)?;
-    let running = Answerback::new(&arguments.server)?.start()?;
+    let running = Answerback::new(&arguments.server, arguments.connections as usize)?.start()?;
     let plan = Plan {
         shape: BUSY,
         data_bytes: 64,

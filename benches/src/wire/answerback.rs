@@ -23,32 +23,53 @@ const CREDIT: u32 = 65_535;
 /// A greeting that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sessions must differ over all runs against one server, so each is a number of this process beside the process's own.
-static SESSIONS: AtomicU64 = AtomicU64::new(1);
+/// Names things apart. Sessions must differ over all runs against one server, so the process's own number stands beside.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// The server, to be started or running already.
 pub(crate) enum Answerback {
-    /// The program to start.
-    Program(PathBuf),
+    /// The program to start, and the connections it shall take.
+    Program { program: PathBuf, connections: usize },
     /// Where one listens.
     At(SocketAddr),
 }
 
 struct Started {
+    /// Ends before its directory goes.
     process: Option<Owned>,
+    _data: Option<DataDirectory>,
     address: SocketAddr,
 }
 
+/// A directory for the data of one server, removed when this is dropped.
+struct DataDirectory(PathBuf);
+
+impl DataDirectory {
+    fn new() -> Outcome<Self> {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("answerback-benches-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's folder for such things.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 impl Answerback {
-    /// The server that the arguments name, or the one beside this program.
-    pub(crate) fn new(arguments: &ServerArguments) -> Outcome<Self> {
+    /// The server that the arguments name, or the one beside this program, for so many connections.
+    pub(crate) fn new(arguments: &ServerArguments, connections: usize) -> Outcome<Self> {
         if let Some(address) = arguments.address {
             return Ok(Self::At(address));
         }
         let beside = std::env::current_exe()?.with_file_name("answerback-server");
         let program = arguments.server_binary.clone().unwrap_or(beside);
         if program.is_file() {
-            return Ok(Self::Program(program));
+            return Ok(Self::Program { program, connections });
         }
         let advice = "build it with `cargo build --release -p answerback-server`, or name one with --server-binary";
         Err(format!("there is no server at {}: {advice}", program.display()).into())
@@ -62,12 +83,14 @@ impl System for Answerback {
 
     fn start(&self) -> Outcome<Box<dyn Running>> {
         match self {
-            Self::At(address) => Ok(Box::new(Started { process: None, address: *address })),
-            Self::Program(program) => {
+            Self::At(address) => Ok(Box::new(Started { process: None, _data: None, address: *address })),
+            Self::Program { program, connections } => {
+                let data = DataDirectory::new()?;
                 let mut command = Command::new(program);
-                command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--max-connections", "20000"]);
+                command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--log", "warn"]);
+                command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir").arg(&data.0);
                 let (process, address) = Owned::start(&mut command, listening_at)?;
-                Ok(Box::new(Started { process: Some(process), address }))
+                Ok(Box::new(Started { process: Some(process), _data: Some(data), address }))
             }
         }
     }
@@ -75,10 +98,7 @@ impl System for Answerback {
 
 /// The address in the line of the banner that says where clients connect.
 fn listening_at(line: &str) -> Option<SocketAddr> {
-    if line.contains("admin") {
-        return None;
-    }
-    line.split_whitespace().find_map(|word| word.trim_matches(['`', ',', '"', '\'']).parse().ok())
+    line.trim_start().strip_prefix("listen")?.trim().parse().ok()
 }
 
 impl Running for Started {
@@ -90,7 +110,7 @@ impl Running for Started {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let session = SessionId::new(u128::from(std::process::id()) << 64 | u128::from(number));
         let name = if role == Role::Requester { "requester" } else { "responder" };
         let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None };

@@ -84,8 +84,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Visits every system with every shape and size, and prints what was seen.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
-    process::allow_sockets(1_024)?;
     let systems = systems(arguments)?;
+    process::allow_sockets(2 * connections(arguments) as u64 + 100)?;
     let mut report = Report::new(systems.iter().map(|system| system.name()).collect());
     announce(arguments, systems.len());
     for &size in &arguments.sizes {
@@ -115,13 +115,19 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 fn systems(arguments: &Arguments) -> Outcome<Vec<Box<dyn System>>> {
+    let connections = connections(arguments);
     let system = |kind: &Kind| -> Outcome<Box<dyn System>> {
         Ok(match kind {
-            Kind::Answerback => Box::new(answerback::Answerback::new(&arguments.server)?),
+            Kind::Answerback => Box::new(answerback::Answerback::new(&arguments.server, connections)?),
             Kind::Relay => Box::new(relay::Relay),
         })
     };
     arguments.systems.iter().map(system).collect()
+}
+
+/// Connections of the largest shape.
+fn connections(arguments: &Arguments) -> usize {
+    arguments.shapes.iter().map(|shape| shape.requesters + shape.responders).max().unwrap_or(0)
 }
 
 fn announce(arguments: &Arguments, systems: usize) {
