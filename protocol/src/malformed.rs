@@ -70,9 +70,12 @@ pub enum Problem {
     Contradiction(&'static str),
 }
 
+/// What readers of pieces return: boxed, because a result that is large is copied at every step of the sound road.
+pub(crate) type Wrong = Box<Malformed>;
+
 impl Malformed {
-    pub(crate) fn new(problem: Problem, member: impl Into<Cow<'static, str>>) -> Self {
-        Self { problem, member: member.into(), kind: None, id: None }
+    pub(crate) fn new(problem: Problem, member: impl Into<Cow<'static, str>>) -> Wrong {
+        Box::new(Self { problem, member: member.into(), kind: None, id: None })
     }
 
     /// A short fixed word for counters and tests.

@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 /// The broker is now responsible for this send.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Accepted {
 impl<'a> Kind<'a> for Accepted {
     const TYPE: &'static str = "accepted";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let mut id = None;
         while let Some(member) = members.next()? {
             if member.name == "id" {

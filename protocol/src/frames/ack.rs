@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 /// How many `reply` frames its sender has taken in on this connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,7 +14,7 @@ pub struct Ack {
 impl<'a> Kind<'a> for Ack {
     const TYPE: &'static str = "ack";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let mut replies = None;
         while let Some(member) = members.next()? {
             if member.name == "replies" {

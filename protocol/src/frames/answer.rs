@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::DeliveryId;
 use crate::limits::FAULT_CODE_BYTES_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// A handler answers a delivery, with data or with an error of its own.
@@ -34,7 +34,7 @@ pub struct AnswerError<'a> {
 impl<'a> Kind<'a> for Answer<'a> {
     const TYPE: &'static str = "reply";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut error, mut part, mut seq) = (None, None, false, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
@@ -62,7 +62,7 @@ impl<'a> Kind<'a> for Answer<'a> {
 }
 
 impl<'a> AnswerError<'a> {
-    fn read(mut members: Members<'a>) -> Result<Self, Malformed> {
+    fn read(mut members: Members<'a>) -> Result<Self, Wrong> {
         let (mut code, mut message, mut retryable) = (None, None, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

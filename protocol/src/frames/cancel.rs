@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::{DeliveryId, RequestId};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 macro_rules! cancel {
     ($(#[$doc:meta])* $name:ident, $id:ty) => {
@@ -17,7 +17,7 @@ macro_rules! cancel {
         impl<'a> Kind<'a> for $name {
             const TYPE: &'static str = "cancel";
 
-            fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+            fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
                 let mut id = None;
                 while let Some(member) = members.next()? {
                     if member.name == "id" {

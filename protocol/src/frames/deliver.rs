@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::DeliveryId;
 use crate::limits::{ATTEMPTS_MAX, CLIENT_NAME_BYTES_MAX, TRACE_BYTES_MAX};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// A handler is given a request; it answers with `reply`, or hands it back with `release`.
@@ -27,7 +27,7 @@ pub struct Deliver<'a> {
 impl<'a> Kind<'a> for Deliver<'a> {
     const TYPE: &'static str = "deliver";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut action, mut from, mut left, mut attempt, mut trace) = (None, None, None, None, None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

@@ -5,7 +5,7 @@ use super::outcome::Code;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
 use crate::limits::{FAULT_CODE_BYTES_MAX, NAME_BYTES_MAX};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// Something is wrong with the connection or with a frame.
@@ -35,7 +35,7 @@ pub enum About<'a> {
 impl<'a> Kind<'a> for ErrorNotice<'a> {
     const TYPE: &'static str = "error";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut code, mut message, mut about, mut fatal) = (None, None, None, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::limits::CLIENT_NAME_BYTES_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::names::Pattern;
 use crate::text::Text;
 
@@ -19,7 +19,7 @@ pub struct Event<'a> {
 impl<'a> Kind<'a> for Event<'a> {
     const TYPE: &'static str = "event";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut topic, mut from) = (None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::limits::{ELSEWHERE_MAX, NAME_BYTES_MAX};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// The client should hand back what it has not started, finish what it has, and come back later or elsewhere.
@@ -20,7 +20,7 @@ pub struct Goaway<'a> {
 impl<'a> Kind<'a> for Goaway<'a> {
     const TYPE: &'static str = "goaway";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut reason, mut after, mut elsewhere) = (None, None, Vec::new());
         while let Some(member) = members.next()? {
             match member.name.as_str() {

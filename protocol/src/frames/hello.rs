@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::SessionId;
 use crate::limits::CLIENT_NAME_BYTES_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// A client says who it is and which session it has or wants.
@@ -23,7 +23,7 @@ pub struct Hello<'a> {
 impl<'a> Kind<'a> for Hello<'a> {
     const TYPE: &'static str = "hello";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut protocol, mut name, mut session, mut agent) = (None, None, None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

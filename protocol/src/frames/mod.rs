@@ -44,7 +44,7 @@ pub use subscribe::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
 pub use welcome::Welcome;
 
 use crate::head::{HeadWriter, Members, required, salvage_id};
-use crate::malformed::{Malformed, Problem};
+use crate::malformed::{Malformed, Problem, Wrong};
 use crate::text::Text;
 use bytes::{BufMut, BytesMut};
 
@@ -52,7 +52,7 @@ use bytes::{BufMut, BytesMut};
 pub(crate) trait Kind<'a>: Sized {
     const TYPE: &'static str;
     /// Reads the members; those that it does not know are checked by `members` and passed over.
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed>;
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong>;
     /// Writes the members after `type`.
     fn write(&self, head: &mut HeadWriter<'_>);
 }
@@ -132,21 +132,21 @@ side! {
 /// Finds the `type`, which writers put first but need not, and reads the rest by it.
 fn read_with<'a, F>(
     head: &'a [u8],
-    by_kind: impl FnOnce(&str, &mut Members<'a>) -> Option<Result<F, Malformed>>,
+    by_kind: impl FnOnce(&str, &mut Members<'a>) -> Option<Result<F, Wrong>>,
 ) -> Result<F, Malformed> {
     let mut kind = None;
     read_kind_and_rest(head, &mut kind, by_kind).map_err(|mut malformed| {
         malformed.id = salvage_id(head);
         malformed.kind = kind.map(Text::into_static);
-        malformed
+        *malformed
     })
 }
 
 fn read_kind_and_rest<'a, F>(
     head: &'a [u8],
     kind: &mut Option<Text<'a>>,
-    by_kind: impl FnOnce(&str, &mut Members<'a>) -> Option<Result<F, Malformed>>,
-) -> Result<F, Malformed> {
+    by_kind: impl FnOnce(&str, &mut Members<'a>) -> Option<Result<F, Wrong>>,
+) -> Result<F, Wrong> {
     let mut members = Members::of_head(head)?;
     let first = members.next()?;
     let first_is_type = first.as_ref().is_some_and(|first| first.name == "type");

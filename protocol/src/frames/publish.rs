@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::names::Pattern;
 
 /// A client publishes to a topic; with an id it gets `accepted`.
@@ -18,7 +18,7 @@ pub struct Publish<'a> {
 impl<'a> Kind<'a> for Publish<'a> {
     const TYPE: &'static str = "publish";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut topic, mut id) = (None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

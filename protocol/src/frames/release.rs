@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::DeliveryId;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 /// This delivery was not started; the broker may give it to another handler.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Release {
 impl<'a> Kind<'a> for Release {
     const TYPE: &'static str = "release";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let mut id = None;
         while let Some(member) = members.next()? {
             if member.name == "id" {

@@ -5,7 +5,7 @@ use super::outcome::{Code, Ran};
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
 use crate::limits::{ATTEMPTS_MAX, CLIENT_NAME_BYTES_MAX, FAULT_CODE_BYTES_MAX};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// The answer to a request. What is rare is boxed, so that a plain reply stays small.
@@ -89,7 +89,7 @@ impl<'a> Reply<'a> {
 impl<'a> Kind<'a> for Reply<'a> {
     const TYPE: &'static str = "reply";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut error, mut part, mut seq, mut from) = (None, None, false, None, None);
         let (mut info, mut gather) = (None, None);
         while let Some(member) = members.next()? {
@@ -132,7 +132,7 @@ impl<'a> Kind<'a> for Reply<'a> {
 }
 
 impl<'a> CallError<'a> {
-    fn read(mut members: Members<'a>) -> Result<Self, Malformed> {
+    fn read(mut members: Members<'a>) -> Result<Self, Wrong> {
         let (mut code, mut message, mut ran, mut attempts) = (None, None, None, 0);
         let (mut retry_after, mut fault) = (None, None);
         while let Some(member) = members.next()? {
@@ -173,7 +173,7 @@ impl<'a> CallError<'a> {
 }
 
 impl<'a> Fault<'a> {
-    fn read(mut members: Members<'a>) -> Result<Self, Malformed> {
+    fn read(mut members: Members<'a>) -> Result<Self, Wrong> {
         let (mut code, mut message, mut retryable) = (None, None, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
@@ -188,7 +188,7 @@ impl<'a> Fault<'a> {
 }
 
 impl<'a> CallInfo<'a> {
-    fn read(mut members: Members<'a>) -> Result<Self, Malformed> {
+    fn read(mut members: Members<'a>) -> Result<Self, Wrong> {
         let (mut queued, mut ran, mut by) = (None, None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
@@ -203,7 +203,7 @@ impl<'a> CallInfo<'a> {
 }
 
 impl Gather {
-    fn read(mut members: Members<'_>) -> Result<Self, Malformed> {
+    fn read(mut members: Members<'_>) -> Result<Self, Wrong> {
         let mut gather = Self::default();
         while let Some(member) = members.next()? {
             match member.name.as_str() {

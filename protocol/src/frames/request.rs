@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
 use crate::limits::{ATTEMPTS_MAX, KEY_BYTES_MAX, TRACE_BYTES_MAX};
-use crate::malformed::{Malformed, Problem};
+use crate::malformed::{Malformed, Problem, Wrong};
 use crate::names::Name;
 use crate::text::Text;
 
@@ -67,7 +67,7 @@ impl<'a> Request<'a> {
 impl<'a> Kind<'a> for Request<'a> {
     const TYPE: &'static str = "request";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut action, mut ttl, mut timeout, mut attempts) = (None, None, None, None, None);
         let (mut key, mut trace) = (None, None);
         let (mut broadcast, mut durable, mut reply, mut info) = (false, false, true, false);

@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::DeliveryId;
 use crate::limits::HOLDING_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 /// Sent right after `welcome` on a resumed session, behind the replies that are sent again.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Resume {
 impl<'a> Kind<'a> for Resume {
     const TYPE: &'static str = "resume";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut holding, mut more) = (None, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {

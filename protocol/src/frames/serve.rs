@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::limits::CREDIT_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::names::Name;
 use crate::text::Text;
 
@@ -19,7 +19,7 @@ pub struct Serve<'a> {
 impl<'a> Kind<'a> for Serve<'a> {
     const TYPE: &'static str = "serve";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut action, mut credit) = (None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
@@ -49,7 +49,7 @@ macro_rules! about_an_action {
         impl<'a> Kind<'a> for $name<'a> {
             const TYPE: &'static str = $kind;
 
-            fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+            fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
                 let mut action = None;
                 while let Some(member) = members.next()? {
                     if member.name == "action" {

@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members};
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 
 macro_rules! sign {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
@@ -13,7 +13,7 @@ macro_rules! sign {
         impl<'a> Kind<'a> for $name {
             const TYPE: &'static str = $kind;
 
-            fn read(_: &mut Members<'a>) -> Result<Self, Malformed> {
+            fn read(_: &mut Members<'a>) -> Result<Self, Wrong> {
                 Ok(Self)
             }
 

@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::limits::NAME_BYTES_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::names::Pattern;
 use crate::text::Text;
 
@@ -21,7 +21,7 @@ macro_rules! about_a_subscription {
         impl<'a> Kind<'a> for $name<'a> {
             const TYPE: &'static str = $kind;
 
-            fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+            fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
                 let (mut topic, mut group) = (None, None);
                 while let Some(member) = members.next()? {
                     match member.name.as_str() {

@@ -4,7 +4,7 @@ use super::Kind;
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::SessionId;
 use crate::limits::CLIENT_NAME_BYTES_MAX;
-use crate::malformed::Malformed;
+use crate::malformed::Wrong;
 use crate::text::Text;
 
 /// The broker lets a client in and says what holds on this connection.
@@ -29,7 +29,7 @@ pub struct Welcome<'a> {
 impl<'a> Kind<'a> for Welcome<'a> {
     const TYPE: &'static str = "welcome";
 
-    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut protocol, mut server, mut session, mut max_frame, mut heartbeat) = (None, None, None, None, None);
         let (mut resumed, mut restarted) = (false, false);
         while let Some(member) = members.next()? {

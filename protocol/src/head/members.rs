@@ -3,7 +3,7 @@
 use super::scanner::{Scanner, Seen, Value, elements, unsigned};
 use crate::ids::{RequestId, SessionId};
 use crate::limits::ID_END;
-use crate::malformed::{Malformed, Problem};
+use crate::malformed::{Malformed, Problem, Wrong};
 use crate::names::{Name, Pattern, bounded};
 use crate::text::Text;
 
@@ -31,12 +31,14 @@ pub(crate) struct Member<'a> {
 
 impl<'a> Members<'a> {
     /// The members of a head.
-    pub(crate) fn of_head(head: &'a [u8]) -> Result<Self, Malformed> {
+    #[inline(always)]
+    pub(crate) fn of_head(head: &'a [u8]) -> Result<Self, Wrong> {
         let text = std::str::from_utf8(head).map_err(|_| Malformed::new(Problem::NotUtf8, ""))?;
         Self::open(text, 1)
     }
 
-    fn open(text: &'a str, depth: usize) -> Result<Self, Malformed> {
+    #[inline(always)]
+    fn open(text: &'a str, depth: usize) -> Result<Self, Wrong> {
         let mut scanner = Scanner::new(text);
         if scanner.take(b'{') {
             Ok(Self { scanner, seen: Seen::new(), depth, state: State::First })
@@ -49,7 +51,8 @@ impl<'a> Members<'a> {
 
     /// The next member; after the last one, that nothing follows the object. After an error there are no more: what
     /// stands behind it cannot be told, and the first error is the one to report.
-    pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Malformed> {
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Wrong> {
         let more = match std::mem::replace(&mut self.state, State::Over) {
             State::First => self.scanner.look() != Some(b'}'),
             State::Later => self.scanner.take(b','),
@@ -68,12 +71,12 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Member<'a> {
-    fn wrong(&self, problem: Problem) -> Malformed {
+    fn wrong(&self, problem: Problem) -> Wrong {
         Malformed::new(problem, self.name.to_string())
     }
 
     /// Any string.
-    pub(crate) fn text(self) -> Result<Text<'a>, Malformed> {
+    pub(crate) fn text(self) -> Result<Text<'a>, Wrong> {
         match self.value {
             Value::Text(text) => Ok(text),
             _ => Err(self.wrong(Problem::NotAString)),
@@ -81,31 +84,31 @@ impl<'a> Member<'a> {
     }
 
     /// A string of 1 to `most` bytes without control characters.
-    pub(crate) fn bounded(self, most: usize) -> Result<Text<'a>, Malformed> {
+    pub(crate) fn bounded(self, most: usize) -> Result<Text<'a>, Wrong> {
         self.checked(|text| bounded(text, most))
     }
 
     /// The name of an action.
-    pub(crate) fn name(self) -> Result<Name<'a>, Malformed> {
+    pub(crate) fn name(self) -> Result<Name<'a>, Wrong> {
         self.checked(Name::new)
     }
 
     /// A topic or a pattern of topics.
-    pub(crate) fn pattern(self) -> Result<Pattern<'a>, Malformed> {
+    pub(crate) fn pattern(self) -> Result<Pattern<'a>, Wrong> {
         self.checked(Pattern::new)
     }
 
     /// A topic to publish to.
-    pub(crate) fn topic(self) -> Result<Pattern<'a>, Malformed> {
+    pub(crate) fn topic(self) -> Result<Pattern<'a>, Wrong> {
         self.checked(Pattern::topic)
     }
 
     /// The id of a session.
-    pub(crate) fn session(self) -> Result<SessionId, Malformed> {
+    pub(crate) fn session(self) -> Result<SessionId, Wrong> {
         self.checked(|text| SessionId::parse(&text).ok_or(Problem::NotASession))
     }
 
-    fn checked<T>(self, check: impl FnOnce(Text<'a>) -> Result<T, Problem>) -> Result<T, Malformed> {
+    fn checked<T>(self, check: impl FnOnce(Text<'a>) -> Result<T, Problem>) -> Result<T, Wrong> {
         let Member { name, value, .. } = self;
         match value {
             Value::Text(text) => check(text),
@@ -115,7 +118,7 @@ impl<'a> Member<'a> {
     }
 
     /// `true` or `false`.
-    pub(crate) fn boolean(self) -> Result<bool, Malformed> {
+    pub(crate) fn boolean(self) -> Result<bool, Wrong> {
         match self.value {
             Value::Bool(value) => Ok(value),
             _ => Err(self.wrong(Problem::NotABoolean)),
@@ -123,23 +126,23 @@ impl<'a> Member<'a> {
     }
 
     /// An integer from `least` to `most`.
-    pub(crate) fn integer(self, least: u64, most: u64) -> Result<u64, Malformed> {
+    pub(crate) fn integer(self, least: u64, most: u64) -> Result<u64, Wrong> {
         let problem = Problem::NotInRange { least, most };
         self.unsigned().filter(|value| (least..=most).contains(value)).ok_or_else(|| self.wrong(problem))
     }
 
     /// A number below 2^53 that counts something or measures milliseconds.
-    pub(crate) fn count(self) -> Result<u64, Malformed> {
+    pub(crate) fn count(self) -> Result<u64, Wrong> {
         self.integer(0, ID_END - 1)
     }
 
     /// The number of a part, counted from 1.
-    pub(crate) fn part_number(self) -> Result<u64, Malformed> {
+    pub(crate) fn part_number(self) -> Result<u64, Wrong> {
         self.integer(1, ID_END - 1)
     }
 
     /// The number of an id; its type is the caller's to choose.
-    pub(crate) fn id<I>(self, make: impl FnOnce(u64) -> Option<I>) -> Result<I, Malformed> {
+    pub(crate) fn id<I>(self, make: impl FnOnce(u64) -> Option<I>) -> Result<I, Wrong> {
         self.unsigned().and_then(make).ok_or_else(|| self.wrong(Problem::NotAnId))
     }
 
@@ -151,7 +154,7 @@ impl<'a> Member<'a> {
     }
 
     /// A list of at most `most` ids.
-    pub(crate) fn ids<I>(self, most: usize, make: impl Fn(u64) -> Option<I>) -> Result<Vec<I>, Malformed> {
+    pub(crate) fn ids<I>(self, most: usize, make: impl Fn(u64) -> Option<I>) -> Result<Vec<I>, Wrong> {
         self.list(most, |element| match element {
             Value::Number(number) => unsigned(number).and_then(&make),
             _ => None,
@@ -159,14 +162,14 @@ impl<'a> Member<'a> {
     }
 
     /// A list of at most `most` strings of 1 to `bytes` bytes without control characters.
-    pub(crate) fn names(self, most: usize, bytes: usize) -> Result<Vec<Text<'a>>, Malformed> {
+    pub(crate) fn names(self, most: usize, bytes: usize) -> Result<Vec<Text<'a>>, Wrong> {
         self.list(most, |element| match element {
             Value::Text(text) => bounded(text, bytes).ok(),
             _ => None,
         })
     }
 
-    fn list<T>(self, most: usize, take: impl Fn(Value<'a>) -> Option<T>) -> Result<Vec<T>, Malformed> {
+    fn list<T>(self, most: usize, take: impl Fn(Value<'a>) -> Option<T>) -> Result<Vec<T>, Wrong> {
         let problem = Problem::NotAList { most };
         let Value::Array(array) = self.value else { return Err(self.wrong(problem)) };
         let taken: Option<Vec<T>> = elements(array).map(take).collect();
@@ -174,7 +177,7 @@ impl<'a> Member<'a> {
     }
 
     /// `[least, greatest]`.
-    pub(crate) fn version_range(self) -> Result<(u32, u32), Malformed> {
+    pub(crate) fn version_range(self) -> Result<(u32, u32), Wrong> {
         let wrong = || self.wrong(Problem::NotAVersionRange);
         let Value::Array(array) = self.value else { return Err(wrong()) };
         let mut range = elements(array).map(|element| match element {
@@ -188,7 +191,7 @@ impl<'a> Member<'a> {
     }
 
     /// The members of an object in this member.
-    pub(crate) fn object(self) -> Result<Members<'a>, Malformed> {
+    pub(crate) fn object(self) -> Result<Members<'a>, Wrong> {
         match self.value {
             Value::Object(text) => Members::open(text, self.depth + 1),
             _ => Err(self.wrong(Problem::NotAnObject)),
@@ -197,7 +200,7 @@ impl<'a> Member<'a> {
 }
 
 /// The value of a member that must be there.
-pub(crate) fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Malformed> {
+pub(crate) fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Wrong> {
     value.ok_or_else(|| Malformed::new(Problem::Missing, name))
 }
 
