@@ -9,7 +9,7 @@ use crate::time::Time;
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::frames::{About, Ack, ErrorNotice, Hello, Ping, Pong, Reply};
 use answerback_protocol::limits::{ACK_AFTER_BYTES, ACK_AFTER_REPLIES, ACK_WITHIN_MS, VERSIONS};
-use answerback_protocol::{ClientFrame, Code, Malformed, Payload, Ran, Text};
+use answerback_protocol::{ClientFrame, Code, Malformed, Payload, Ran, RequestId, Text};
 
 /// An open connection.
 pub(crate) struct Connection {
@@ -191,18 +191,16 @@ impl Broker {
         let Some(session) = connection.session else {
             return self.refuse(id, Code::BadRequest, error.to_string());
         };
-        let is_request = error.kind.as_ref().is_some_and(|kind| *kind == "request");
-        match error.id {
-            Some(request) if is_request => {
-                let waits = self.sessions.get(session).is_some_and(|s| s.calls.contains_key(&request.get()));
-                if waits {
-                    self.notice(id, Code::BadRequest, error.to_string(), Some(About::Id(request)));
-                } else {
-                    let reply = Reply::to(request);
-                    self.refuse_request(session, reply, Code::BadRequest, error.to_string(), Ran::No, None);
-                }
+        // The ids of other kinds name other things than requests.
+        let kind = error.kind.as_deref().unwrap_or_default();
+        let about = error.id.filter(|_| kind == "request" || kind == "publish");
+        let waits = |id: RequestId| self.sessions.get(session).is_some_and(|s| s.calls.contains_key(&id.get()));
+        match about {
+            Some(request) if kind == "request" && !waits(request) => {
+                let reply = Reply::to(request);
+                self.refuse_request(session, reply, Code::BadRequest, error.to_string(), Ran::No, None);
             }
-            about => self.notice(id, Code::BadRequest, error.to_string(), about.map(About::Id)),
+            _ => self.notice(id, Code::BadRequest, error.to_string(), about.map(About::Id)),
         }
     }
 

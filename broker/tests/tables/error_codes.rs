@@ -247,7 +247,9 @@ fn bad_request_says_which_member_and_the_connection_stays() {
         web > {"type":"serve","action":"a","credit":0}
         web < {"type":"error","code":"bad_request","message":"`credit` must be an integer from 1 to 65535"}
         web > {"type":"fly","id":3}
-        web < {"type":"error","code":"bad_request","id":3,"message":"type `fly` is not known here"}
+        web < {"type":"error","code":"bad_request","id":null,"message":"type `fly` is not known here"}
+        web > {"type":"publish","id":4,"topic":"a.*"}
+        web < {"type":"error","code":"bad_request","id":4}
         web > {"type":"request","id":5,"action":"a","broadcast":true,"key":"k"}
         web < {"type":"reply","id":5,"error":{"code":"bad_request","ran":"no","message":"`key` cannot stand beside `broadcast`"}}
         web > {"type":"ping"}
