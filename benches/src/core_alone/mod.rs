@@ -145,7 +145,7 @@ fn time_calls(world: &mut World, actions: &[String], in_flight: usize, budget: D
         for _ in 0..in_flight {
             // Neighbours in the list are not neighbours in time, so that a cache does not help more than in life.
             place = (place + 6_151) % actions.len();
-            world.call(&actions[place])?;
+            world.call(&actions[place], None)?;
         }
         world.answer_all();
         Ok(())

@@ -5,7 +5,7 @@ use super::world::{Cost, DATA, LONG_MS, World};
 use crate::table::{Table, figures, grouped};
 use crate::timing::Stopwatch;
 use crate::{Outcome, allocations, process};
-use answerback_protocol::{Payload, RequestId};
+use answerback_protocol::Payload;
 use std::time::Duration;
 
 /// Bytes of data in the requests whose memory is measured.
@@ -37,10 +37,8 @@ pub(super) fn through(length: usize, budget: Duration) -> Outcome<Cost> {
     world.enqueue(ACTION, length, DATA)?;
     let handler = world.connect("handler");
     world.serve(handler, ACTION, 64)?;
-    let data = Payload::copy_of(&[b'1'; DATA]);
     let step = |world: &mut World| -> Outcome<()> {
-        world.pass(1);
-        world.request(ACTION, Some(LONG_MS), data.clone())?;
+        world.call(ACTION, Some(LONG_MS))?;
         world.answer_one();
         Ok(())
     };
@@ -81,7 +79,7 @@ fn cancelled(length: usize) -> Outcome<f64> {
     let places: Vec<usize> = (0..count).map(|index| index.wrapping_mul(7_368_787) % length).collect();
     let start = Stopwatch::start();
     for place in places {
-        world.cancel(RequestId::truncated(place as u64));
+        world.cancel(place);
     }
     let ns = start.elapsed().as_nanos() as f64 / count as f64;
     expect_ended(&world, count)?;
@@ -94,7 +92,7 @@ fn expired(length: usize, one_by_one: bool) -> Outcome<f64> {
     for index in 0..length {
         world.pass(1);
         let spread = if one_by_one { index.wrapping_mul(7_368_787) % length } else { 0 };
-        world.request(ACTION, Some(first_ms + spread as u64), Payload::copy_of(&[b'1'; DATA]))?;
+        world.wait(index, ACTION, first_ms + spread as u64, Payload::copy_of(&[b'1'; DATA]))?;
     }
     let start = Stopwatch::start();
     while world.failed < length as u64 {

@@ -1,5 +1,8 @@
-//! A broker with a caller and handlers around it that exist only as connection ids. What the broker sends is looked at
+//! A broker with callers and handlers around it that exist only as connection ids. What the broker sends is looked at
 //! just enough to answer it.
+//!
+//! One caller makes the calls that are timed; a hundred others own the requests that wait. No session of a real system
+//! would hold a million calls.
 
 use crate::Outcome;
 use crate::allocations::{self, Allocated};
@@ -16,22 +19,30 @@ pub(super) const DATA: usize = 64;
 /// A ttl that does not end while anything is timed: an hour of the made-up time, and up to as much again.
 pub(super) const LONG_MS: u64 = 3_600_000;
 
-/// One caller, any number of handlers, and the broker between them.
+/// Callers that own what waits.
+const WAITING_CALLERS: usize = 100;
+
+/// Callers, any number of handlers, and the broker between them.
 pub(super) struct World {
     pub(super) broker: Broker,
     pub(super) now: Time,
-    caller: ConnectionId,
+    /// The one whose calls are timed, and behind it those who wait. Each has the place of its index.
+    callers: Vec<Caller>,
     connections: u32,
-    requests: u64,
     /// Deliveries not yet answered, oldest first.
     work: VecDeque<(ConnectionId, DeliveryId)>,
     /// Replies with data, and with an error.
     pub(super) answered: u64,
     pub(super) failed: u64,
-    /// Replies since the last `ack`.
-    not_acked: u64,
     /// The data of calls and replies. Cloning it shares it, so that allocations counted are the broker's own.
     data: Payload,
+}
+
+struct Caller {
+    connection: ConnectionId,
+    requests: u64,
+    replies: u64,
+    acked: u64,
 }
 
 /// What one call cost.
@@ -49,21 +60,22 @@ pub(super) struct Meter {
 }
 
 impl World {
-    /// A broker without limits that matter here, and a caller.
+    /// A broker without limits that matter here, and its callers.
     pub(super) fn new() -> Self {
         let mut world = Self {
             broker: Broker::new(settings()),
             now: Time::from_millis(1),
-            caller: ConnectionId::new(0, 0, 0),
+            callers: Vec::new(),
             connections: 0,
-            requests: 0,
             work: VecDeque::new(),
             answered: 0,
             failed: 0,
-            not_acked: 0,
             data: Payload::copy_of(&[b'1'; DATA]),
         };
-        world.caller = world.connect("caller");
+        for _ in 0..=WAITING_CALLERS {
+            let connection = world.connect("caller");
+            world.callers.push(Caller { connection, requests: 0, replies: 0, acked: 0 });
+        }
         world
     }
 
@@ -85,39 +97,45 @@ impl World {
         Ok(())
     }
 
-    /// The caller calls, with the ttl and deadline that a server gives by itself.
-    pub(super) fn call(&mut self, action: &str) -> Outcome<()> {
+    /// A call of the caller that is timed. Without a ttl it has the deadline that a server gives by itself.
+    pub(super) fn call(&mut self, action: &str, ttl_ms: Option<u64>) -> Outcome<()> {
         let data = self.data.clone();
         self.pass(1);
-        self.request(action, None, data)?;
-        Ok(())
+        self.request(0, action, ttl_ms, data)
     }
 
-    /// The caller calls; `ttl_ms` is also the deadline.
-    pub(super) fn request(&mut self, action: &str, ttl_ms: Option<u64>, data: Payload) -> Outcome<RequestId> {
+    /// The `index`-th of the requests that wait, by the caller whose turn it is. Its ttl is also its deadline.
+    pub(super) fn wait(&mut self, index: usize, action: &str, ttl_ms: u64, data: Payload) -> Outcome<()> {
+        self.request(1 + index % WAITING_CALLERS, action, Some(ttl_ms), data)
+    }
+
+    fn request(&mut self, caller: usize, action: &str, ttl_ms: Option<u64>, data: Payload) -> Outcome<()> {
         let action = Name::new(action).map_err(|problem| format!("{action}: {problem:?}"))?;
-        let id = RequestId::truncated(self.requests);
-        self.requests += 1;
-        let request = Request { ttl: ttl_ms, timeout: ttl_ms, ..Request::call(id, action) };
-        self.say(self.caller, request.into(), data);
-        Ok(id)
+        let caller = &mut self.callers[caller];
+        let id = RequestId::truncated(caller.requests);
+        caller.requests += 1;
+        let (connection, call) = (caller.connection, Request::call(id, action));
+        self.say(connection, Request { ttl: ttl_ms, timeout: ttl_ms, ..call }.into(), data);
+        Ok(())
     }
 
     /// `count` requests with data of their own and a long ttl each, none of which is served. Time stands still: the broker
     /// would take a pause in which nobody served for the pace of those who serve, and refuse what comes then.
     pub(super) fn enqueue(&mut self, action: &str, count: usize, bytes: usize) -> Outcome<()> {
         let (queued, data) = (self.broker.held().queued, vec![b'1'; bytes]);
-        for index in 0..count as u64 {
-            let ttl_ms = LONG_MS + index.wrapping_mul(7_368_787) % LONG_MS;
-            self.request(action, Some(ttl_ms), Payload::copy_of(&data))?;
+        for index in 0..count {
+            let ttl_ms = LONG_MS + (index as u64).wrapping_mul(7_368_787) % LONG_MS;
+            self.wait(index, action, ttl_ms, Payload::copy_of(&data))?;
         }
         let waiting = self.broker.held().queued - queued;
         if waiting == count { Ok(()) } else { Err(format!("{waiting} of {count} requests wait").into()) }
     }
 
-    /// The caller no longer wants an answer.
-    pub(super) fn cancel(&mut self, id: RequestId) {
-        self.say(self.caller, Cancel { id }.into(), Payload::NONE);
+    /// The `index`-th of the requests that wait is no longer wanted.
+    pub(super) fn cancel(&mut self, index: usize) {
+        let id = RequestId::truncated((index / WAITING_CALLERS) as u64);
+        let connection = self.callers[1 + index % WAITING_CALLERS].connection;
+        self.say(connection, Cancel { id }.into(), Payload::NONE);
     }
 
     /// Handlers answer all that they were given, in the order in which it came.
@@ -173,19 +191,24 @@ impl World {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame: ServerFrame::Deliver(deliver), .. } => self.work.push_back((to, deliver.id)),
-                Output::Send { frame: ServerFrame::Reply(reply), .. } => {
+                Output::Send { to, frame: ServerFrame::Reply(reply), .. } => {
                     self.failed += u64::from(reply.error.is_some());
                     self.answered += u64::from(reply.error.is_none());
-                    self.not_acked += 1;
+                    self.take_reply(to);
                 }
                 _ => {}
             }
         }
-        if self.not_acked >= ACK_AFTER_REPLIES {
-            self.not_acked = 0;
-            let replies = self.answered + self.failed;
-            let frame = Ack { replies }.into();
-            self.broker.handle(self.now, Input::Frame { connection: self.caller, frame, data: Payload::NONE });
+    }
+
+    /// A caller has a reply. After as many as the protocol says it acknowledges them.
+    fn take_reply(&mut self, to: ConnectionId) {
+        let caller = &mut self.callers[to.place()];
+        caller.replies += 1;
+        if caller.replies - caller.acked >= ACK_AFTER_REPLIES {
+            caller.acked = caller.replies;
+            let (connection, frame) = (caller.connection, Ack { replies: caller.replies }.into());
+            self.broker.handle(self.now, Input::Frame { connection, frame, data: Payload::NONE });
         }
     }
 }
