@@ -126,6 +126,9 @@ impl Broker {
             Input::Connected { connection, peer } => self.connected(connection, peer),
             Input::Disconnected { connection, reason } => self.disconnected(connection, reason),
             Input::Malformed { connection, error } => self.malformed(connection, &error),
+            Input::Bytes { connection } => {
+                self.heard(connection);
+            }
             Input::NotAFrame { connection, error } => self.not_a_frame(connection, &error),
             Input::Drain { deadline } => self.drain(deadline),
         }

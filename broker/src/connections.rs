@@ -185,10 +185,10 @@ impl Broker {
     pub(crate) fn malformed(&mut self, id: ConnectionId, error: &Malformed) {
         self.counts.frames_in += 1;
         self.counts.malformed(error.word());
-        let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
-        connection.heard = now;
-        let Some(session) = connection.session else {
+        if self.connection(id).is_none() {
+            return;
+        }
+        let Some(session) = self.heard(id) else {
             return self.refuse(id, Code::BadRequest, error.to_string());
         };
         // The ids of other kinds name other things than requests.

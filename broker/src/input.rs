@@ -31,6 +31,11 @@ pub enum Input<'a> {
         /// What is wrong.
         error: Malformed,
     },
+    /// Bytes arrived that are a part of a frame: a sign of life, and nothing to decide yet.
+    Bytes {
+        /// On which connection.
+        connection: ConnectionId,
+    },
     /// Bytes arrived that are not a frame. The connection cannot go on.
     NotAFrame {
         /// On which connection.

@@ -1,7 +1,7 @@
 //! Connections that say nothing, or say the wrong thing first.
 
 use crate::script::{Stage, play};
-use answerback_broker::Settings;
+use answerback_broker::{ConnectionId, Input, Settings};
 
 #[test]
 fn hello_must_come_within_5_seconds() {
@@ -90,6 +90,70 @@ fn a_silent_connection_is_asked_after_one_heartbeat_and_closed_after_two() {
         "#,
     );
     assert_eq!(stage.held().sessions, 0);
+}
+
+/// Every byte is a sign of life. Large frames on slow lines were once cut off in the middle, because only whole frames
+/// counted.
+#[test]
+fn bytes_of_a_frame_that_is_not_whole_yet_are_a_sign_of_life() {
+    let mut stage = play(
+        r#"
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        "#,
+    );
+    let connection = ConnectionId::new(0, 1, 1);
+    for _ in 0..10 {
+        stage.pass(14_999);
+        stage.input(Input::Bytes { connection });
+    }
+    stage.play(
+        r#"
+        web .
+        +15000
+        web < {"type":"ping"}
+        +15000
+        web < {"type":"error","code":"silent","fatal":true}
+        web closed
+        "#,
+    );
+}
+
+/// Who sends something wrong is there, and is asked again when it has been silent. It was once closed without being asked.
+#[test]
+fn bad_heads_are_a_sign_of_life() {
+    play(
+        r#"
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        +15000
+        web < {"type":"ping"}
+        web > {"type":"fly"}
+        web < {"type":"error","code":"bad_request"}
+        +15000
+        web < {"type":"ping"}
+        web > {"type":"pong"}
+        +14999
+        web .
+        "#,
+    );
+}
+
+/// Bytes that are not yet a hello do not hold a place for longer.
+#[test]
+fn bytes_before_hello_do_not_buy_time() {
+    let mut stage = Stage::new(Settings::default());
+    let connection = stage.open("web", 1);
+    for _ in 0..5 {
+        stage.input(Input::Bytes { connection });
+        stage.pass(1_000);
+    }
+    stage.play(
+        r#"
+        web < {"type":"error","code":"silent","fatal":true}
+        web closed
+        "#,
+    );
 }
 
 /// S14: a connection that talks is not looked at with every frame, and nobody wakes up when nothing is due.

@@ -237,7 +237,13 @@ impl DataPlane {
         self.sockets.take_readable(&mut reading);
         for connection in reading.drain(..) {
             if self.sockets.read(connection, &mut self.scratch, self.now, &mut self.counters) {
-                while self.decide_next(connection) {}
+                let mut frames = false;
+                while self.decide_next(connection) {
+                    frames = true;
+                }
+                if !frames {
+                    self.broker.handle(self.now, Input::Bytes { connection });
+                }
             }
         }
         self.reading = reading;
