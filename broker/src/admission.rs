@@ -86,6 +86,9 @@ impl Broker {
         if epoch == 1 {
             return false;
         }
+        if record.answered_early.remove(&id) {
+            return true;
+        }
         if !frame.reply && record.was_accepted_before(id) {
             self.tell(session, Accepted { id: frame.id });
             return true;

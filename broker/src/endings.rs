@@ -6,7 +6,7 @@ use crate::kept::KeptReply;
 use crate::output::{Note, Output};
 use crate::request::{Owner, Request, State};
 use crate::session::Session;
-use crate::tables::{Key, give_back};
+use crate::tables::Key;
 use crate::words;
 use answerback_protocol::frames::{AnswerError, CallError, CallInfo, Fault, Reply};
 use answerback_protocol::{Code, Payload, Ran, RequestId, Text};
@@ -117,8 +117,7 @@ impl Broker {
 
     fn forget_call(&mut self, session: Key<Session>, id: RequestId) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.calls.remove(&id.get());
-            give_back(&mut session.calls);
+            session.forget_call(id.get());
         }
     }
 

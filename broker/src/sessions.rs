@@ -29,6 +29,7 @@ impl Broker {
         session.epoch += 1;
         session.name = Arc::clone(&name);
         session.kept.new_connection();
+        session.answered_early.clear();
         // What it holds must be known before it is given more.
         session.resuming = !session.deliveries.is_empty();
         let (client, resuming) = (session.client, session.resuming);
@@ -142,6 +143,7 @@ impl Broker {
             return self.end_session(key);
         }
         session.kept.forget_unclaimed(&mut self.kept_bytes);
+        session.answered_early.clear();
         if std::mem::take(&mut session.resuming) {
             let lost: Vec<_> = session.deliveries_in_order(|delivery| !delivery.held).iter().map(|d| d.0).collect();
             self.lose_deliveries(key, &lost);

@@ -111,6 +111,41 @@ fn an_announced_request_that_is_not_known_is_new() {
     );
 }
 
+/// The answer and the announcement cross on the new connection. What was announced was once taken for a new request, so
+/// that it ran twice and was answered twice.
+#[test]
+fn an_announced_request_that_was_answered_a_moment_before_is_not_new() {
+    let stage = play(
+        r#"
+        svc > {"type":"serve","action":"a","credit":9}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"} 1
+        web > {"type":"request","id":2,"action":"a"} 2
+        svc < {"type":"deliver","id":$a} 1
+        svc < {"type":"deliver","id":$b} 2
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        svc > {"type":"reply","id":$a} 11
+        web < {"type":"reply","id":1} 11
+        web > {"type":"resume","holding":[]}
+        web > {"type":"request","id":1,"action":"a"} 1
+        web > {"type":"request","id":2,"action":"a"} 2
+        web .
+        svc .
+        svc > {"type":"reply","id":$b} 22
+        web < {"type":"reply","id":2} 22
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"request","id":1,"action":"a"} 1
+        web < {"type":"reply","id":1} 11
+        svc .
+        "#,
+    );
+    assert_eq!(stage.held().requests, 0);
+}
+
 /// A send whose `accepted` was lost on the way must not run twice; a new send may have any id on its own connection.
 #[test]
 fn a_send_that_was_accepted_is_accepted_again_and_not_run_again() {
