@@ -53,6 +53,10 @@ const EVENTS_MAX: usize = 1024;
 /// The read buffer that all connections share, in bytes.
 const SCRATCH_BYTES: usize = 64 << 10;
 
+/// How long clients may still say something once the drain is over. Some have asked before they read that the server goes
+/// away; they are told so, instead of being left to guess whether their call has run. Longer than a round trip.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How long outboxes may take to empty and clients to close once the drain is over.
 const LEAVING: Duration = Duration::from_secs(1);
 
@@ -90,8 +94,19 @@ pub(crate) struct DataPlane {
     counters: Counters,
     /// When to leave whatever the core says, once a drain has begun.
     give_up: Option<Time>,
-    /// How it ends, and by when, once there is nothing left to do but to say goodbye.
-    leaving: Option<(End, Time)>,
+    /// How it ends, once there is nothing left to do but to say goodbye.
+    leaving: Option<Leaving>,
+}
+
+/// The last moments of a data plane.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    end: End,
+    /// Until then what comes is answered; then all connections are closed.
+    listen_until: Time,
+    closed: bool,
+    /// By then it is gone, whoever has not read to the end.
+    until: Time,
 }
 
 impl DataPlane {
@@ -181,7 +196,7 @@ impl DataPlane {
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
             self.sockets.next_farewell(),
             self.give_up.filter(|_| self.leaving.is_none()),
-            self.leaving.map(|(_, until)| until),
+            self.leaving.map(|leaving| if leaving.closed { leaving.until } else { leaving.listen_until }),
         ];
         times.into_iter().flatten().min().map(|time| time - self.clock.now())
     }
@@ -285,6 +300,12 @@ impl DataPlane {
         if self.give_up.is_some_and(|time| time <= self.now) {
             self.leave(false);
         }
+        if let Some(leaving) =
+            self.leaving.as_mut().filter(|leaving| !leaving.closed && leaving.listen_until <= self.now)
+        {
+            leaving.closed = true;
+            self.sockets.close_all(self.now);
+        }
     }
 
     /// Writes each outbox that got something. A connection that ends may mean frames for others: they are written too.
@@ -308,17 +329,20 @@ impl DataPlane {
         }
     }
 
-    /// The drain is over: nobody new comes in, and who is there is sent what was said and closed.
+    /// The drain is over: nobody new comes in, and who is there may hear that and is then closed.
     fn leave(&mut self, complete: bool) {
-        if self.leaving.is_none() {
-            self.leaving = Some((End::Drained { complete }, self.now + LEAVING));
-            self.listener = None;
-            self.sockets.close_all(self.now);
+        if self.leaving.is_some() {
+            return;
         }
+        let last_words = self.now + LAST_WORDS;
+        let listen_until = self.give_up.filter(|_| complete).map_or(self.now, |give_up| last_words.min(give_up));
+        let end = End::Drained { complete };
+        self.leaving = Some(Leaving { end, listen_until, closed: false, until: listen_until + LEAVING });
+        self.listener = None;
     }
 
     fn end(&self) -> Option<End> {
-        let (end, until) = self.leaving?;
-        if self.sockets.len() == 0 || until <= self.now { Some(end) } else { None }
+        let leaving = self.leaving?;
+        if self.sockets.len() == 0 || leaving.until <= self.now { Some(leaving.end) } else { None }
     }
 }
