@@ -10,3 +10,8 @@ mod place;
 mod process;
 mod process_flags;
 mod process_signals;
+
+/// The server's program.
+fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_answerback-server")
+}

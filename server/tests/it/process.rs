@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 /// The program under test, with an environment that says nothing to it.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_answerback-server"));
+    let mut command = Command::new(crate::program());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANSWERBACK_")) {
         command.env_remove(name);
     }

@@ -1,0 +1,49 @@
+//! Raw bytes against a real server: what a client in any language sees, and what a stranger can do.
+//!
+//! The client here is written from `docs/PROTOCOL.md` alone and shares no code with the server. Most tests are scripts;
+//! `script.rs` says how to read one. The server runs inside the test where that is enough, and as the real process where
+//! memory, signals or the command line matter. Every port is a free one and every wait is for a condition.
+//!
+//! Tests of things that broke older systems carry the number of that thing, such as `s1_…`. Those without a test here are
+//! about parts that this version does not have: WebSocket (4), the store (10, 11), sealed connections (12), the client
+//! library (16) and the balancer (18).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod a_call_may_say;
+mod client;
+mod error_codes;
+mod pattern;
+#[path = "../../server/tests/it/place.rs"]
+#[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
+mod place;
+#[path = "../../server/tests/it/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
+mod process;
+mod script;
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The server's program. A run of all tests has built it already, and cargo only says where it is; a run of this package
+/// alone has not.
+pub(crate) fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(build).clone()
+}
+
+fn build() -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "test" } else { "release" };
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--workspace", "--bin", "answerback-server", "--message-format", "json"])
+        .args(["--profile", profile])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cannot build the server: {}", String::from_utf8_lossy(&output.stderr));
+    let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let mut built = messages.filter_map(|message: Value| Some(PathBuf::from(message["executable"].as_str()?)));
+    built.next().expect("cargo says what it has built")
+}
