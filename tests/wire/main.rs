@@ -11,8 +11,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod a_call_may_say;
+mod bad_heads;
+mod bad_lengths;
+mod broken_connections;
 mod client;
+mod dice;
 mod error_codes;
+mod greed;
+mod half_a_handshake;
+mod load;
 mod pattern;
 #[path = "../../server/tests/it/place.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
@@ -20,6 +27,7 @@ mod place;
 #[path = "../../server/tests/it/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
 mod process;
+mod random_bytes;
 mod script;
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The road of a call over real sockets, in whatever pieces the bytes come.
+//! The road of a call over real sockets. Bytes in odd pieces and bytes that are no frames are in `tests/wire`.
 
 use crate::client::{Client, hello};
 use crate::place::Embedded;
@@ -27,28 +27,6 @@ fn a_call_goes_to_the_handler_and_its_reply_comes_back() {
     assert_eq!((report.held.requests, report.outbox_bytes, report.connections), (0, 0, 2));
 }
 
-/// S1: a write is not a frame. Every frame of a call is sent byte by byte, and many in one write.
-#[test]
-fn s1_frames_split_and_merged_anywhere() {
-    let server = Embedded::start();
-    let mut handler = Client::serving(server.running.address(), "echo", 100);
-    let mut caller = Client::connect(server.running.address());
-    let mut bytes = BytesMut::new();
-    hello("slow").write(b"", &mut bytes);
-    for byte in &bytes {
-        caller.socket.write_all(&[*byte]).unwrap();
-    }
-    caller.hear().welcome();
-    for id in 0..50 {
-        caller.call(id, "echo", b"1");
-    }
-    for id in 0..50 {
-        let delivery = handler.hear().deliver().id;
-        handler.answer(delivery, b"2");
-        assert_eq!(caller.hear().reply().id.get(), id);
-    }
-}
-
 /// Far more frames than one read takes, on one connection, beside another that waits for its turn.
 #[test]
 fn a_busy_connection_does_not_hold_up_another() {
@@ -67,34 +45,6 @@ fn a_busy_connection_does_not_hold_up_another() {
         assert!(matches!(busy.hear().frame(), ServerFrame::Pong(_)));
     }
     writing.join().unwrap();
-}
-
-/// Bytes that are no frames get an error that says so, also when there are more of them than are ever read.
-#[test]
-fn garbage_is_told_what_it_is_and_disturbs_nobody() {
-    let server = Embedded::start();
-    let mut handler = Client::serving(server.running.address(), "echo", 1);
-    let garbage: [&[u8]; 5] = [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        &[0x16, 3, 1, 0, 200],
-        &[0xff; 300_000],
-        &[0, 0, 0, 1, 0, 0],
-        &[0, 0, 0, 9, 0, 200, 1, 2, 3],
-    ];
-    let words = ["http", "tls", "frame_too_large", "frame_too_short", "head_beyond_frame"];
-    for (bytes, word) in garbage.iter().zip(words) {
-        let mut stranger = Client::connect(server.running.address());
-        stranger.socket.write_all(bytes).unwrap();
-        let heard = stranger.hear();
-        assert!(heard.error().fatal && !heard.error().message.is_empty());
-        assert!(stranger.try_hear().unwrap().is_none(), "{word}: closed after the error");
-        assert_eq!(server.report().counters.bad_frames.get(word), Some(&1), "{word}");
-    }
-    let mut caller = Client::welcomed(server.running.address(), "caller");
-    caller.call(1, "echo", b"1");
-    let delivery = handler.hear().deliver().id;
-    handler.answer(delivery, b"2");
-    assert_eq!(caller.hear().data, b"2");
 }
 
 /// What was answered to the last frames of a client that has closed its side still reaches it.

@@ -102,26 +102,6 @@ fn who_does_not_leave_when_told_to_is_cut_off() {
     server.until("its place is free", |report| report.connections == 0);
 }
 
-/// Length announced is not memory: 200 connections that announce 8 MiB and send 8 bytes of it.
-#[test]
-fn announced_lengths_are_not_allocated() {
-    let server = Process::start(&[]);
-    Client::welcomed(server.address, "warm");
-    let before = server.resident_kib();
-    let announcers: Vec<_> = (0..200)
-        .map(|_| {
-            let mut client = Client::connect(server.address);
-            client.socket.write_all(&[0, 0x80, 0, 0, 0, 100, b'{', b'"']).unwrap();
-            client
-        })
-        .collect();
-    // All those bytes were there before this hello, so they are read by the time it is answered.
-    let _last = Client::welcomed(server.address, "last");
-    let grown = server.resident_kib().saturating_sub(before);
-    assert!(grown < 2 << 10, "grown by {grown} KiB");
-    drop(announcers);
-}
-
 /// 10,000 connections with a session each, of which 100 are busy. An idle one costs the process less than 4 KiB.
 #[test]
 fn ten_thousand_connections_of_which_a_hundred_are_busy() {
