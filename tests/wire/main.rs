@@ -15,11 +15,18 @@ mod bad_heads;
 mod bad_lengths;
 mod broken_connections;
 mod client;
+mod cut_and_resumed;
 mod dice;
+mod drain;
 mod error_codes;
+mod events;
+mod from_nothing;
 mod greed;
 mod half_a_handshake;
+mod idle;
+mod limits;
 mod load;
+mod minimal_client;
 mod pattern;
 #[path = "../../server/tests/it/place.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
@@ -28,7 +35,9 @@ mod place;
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
 mod process;
 mod random_bytes;
+mod routing;
 mod script;
+mod sessions;
 
 use serde_json::Value;
 use std::path::PathBuf;
