@@ -48,6 +48,9 @@ pub struct Broker {
     pub(crate) out: VecDeque<Output>,
 }
 
+/// Requests whose time has come that end in one call. A million at once would keep everybody else waiting for a second.
+const DUE_AT_ONCE_MAX: usize = 1_000;
+
 /// What to wake up for, besides requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Alarm {
@@ -147,10 +150,11 @@ impl Broker {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`, or a part of it if it is much: `poll_timeout` says then that there is more.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some(request) = self.wheel.pop(&mut self.requests, self.now) {
+        for _ in 0..DUE_AT_ONCE_MAX {
+            let Some(request) = self.wheel.pop(&mut self.requests, self.now) else { break };
             self.request_due(request);
         }
         while let Some(alarm) = self.alarms.pop(self.now) {

@@ -33,6 +33,11 @@ impl ServiceRate {
         (self.since, self.departures) = (now, 0);
     }
 
+    /// A handler came: until now nobody may have been there, and that time says nothing about how fast the handlers are.
+    pub(crate) fn starts_over(&mut self, now: Time) {
+        (self.since, self.departures) = (now, 0);
+    }
+
     /// A request that waited has left for a handler.
     pub(crate) fn departed(&mut self, now: Time) {
         self.departures += 1;
@@ -68,6 +73,8 @@ mod tests {
         assert_eq!(rate.predict(9, Time::from_millis(1_200)), Some(Duration::from_millis(100)));
         // Nothing has left for a second: the next ones will hardly leave every 10 ms.
         assert_eq!(rate.predict(9, Time::from_millis(2_200)), Some(Duration::from_secs(10)));
+        rate.starts_over(Time::from_millis(2_200));
+        assert_eq!(rate.predict(9, Time::from_millis(2_200)), Some(Duration::from_millis(100)));
         rate.begins(Time::from_millis(20_000));
         assert_eq!(rate.predict(9, Time::from_millis(20_000)), None);
     }

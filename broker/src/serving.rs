@@ -29,7 +29,11 @@ impl Broker {
         if let Some(handler) = self.handlers.get_mut(handler) {
             (handler.credit, handler.open, handler.present) = (serve.credit, true, !resuming);
         }
-        let name = self.actions.get(action).map(|a| Arc::clone(&a.name));
+        let now = self.now;
+        let name = self.actions.get_mut(action).map(|action| {
+            action.rate.starts_over(now);
+            Arc::clone(&action.name)
+        });
         self.tell(session, Serving { action: name.map_or(Text::Borrowed(""), Text::from) });
         self.handler_changed(handler);
     }
