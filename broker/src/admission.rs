@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Handlers that a send may be given to, one after another, when it does not say.
 const SEND_ATTEMPTS: u32 = 3;
 
+/// When to try again while nothing is known of how fast things go.
+const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
+
 /// Why a request is not taken.
 pub(crate) struct Refusal {
     pub(crate) code: Code,
@@ -86,9 +89,6 @@ impl Broker {
         if epoch == 1 {
             return false;
         }
-        if record.answered_early.remove(&id) {
-            return true;
-        }
         if !frame.reply && record.was_accepted_before(id) {
             self.tell(session, Accepted { id: frame.id });
             return true;
@@ -102,7 +102,8 @@ impl Broker {
         let kept = record.kept.claim(id, &mut self.kept_bytes);
         let any = !kept.is_empty();
         for kept in kept {
-            self.reply(session, kept.reply, kept.data);
+            let (reply, data) = kept.into_parts();
+            self.reply(session, reply, data);
         }
         any
     }
@@ -129,7 +130,11 @@ impl Broker {
     }
 
     pub(crate) fn action_for(&mut self, frame: &Frame<'_>) -> Result<Key<Action>, Refusal> {
-        self.action(frame.action.as_str()).ok_or_else(|| Refusal::new(Code::Overloaded, self.too_many_actions()))
+        self.action(frame.action.as_str()).ok_or_else(|| Refusal {
+            code: Code::Overloaded,
+            text: self.too_many_actions(),
+            retry_after: Some(RETRY_UNKNOWN),
+        })
     }
 
     fn take(
@@ -178,7 +183,8 @@ impl Broker {
             if frame.reply { (self.settings.default_timeout, 1) } else { (self.settings.send_timeout, SEND_ATTEMPTS) };
         let deadline = self.now + frame.timeout.map_or(default, wait);
         let expires = frame.ttl.map_or(deadline, |ttl| self.now + wait(ttl)).min(deadline);
-        let (id, from) = self.sessions.get(session).map_or((0, "".into()), |s| (s.id.get(), Arc::clone(&s.name)));
+        let (id, from) =
+            self.sessions.get(session).map_or_else(|| (0, "".into()), |s| (s.id.get(), Arc::clone(&s.name)));
         let owner = if frame.reply { Owner::Caller { session, id: frame.id } } else { Owner::Nobody };
         let extra = frame.key.as_ref().map_or(0, |key| key.len()) + frame.trace.as_ref().map_or(0, |trace| trace.len());
         let rare = frame
@@ -267,8 +273,7 @@ impl Broker {
     fn overloaded(&self, action: &Action, text: String) -> Refusal {
         const LEAST: Duration = Duration::from_millis(100);
         const MOST: Duration = Duration::from_secs(30);
-        const UNKNOWN: Duration = Duration::from_secs(1);
-        let tenth = self.predicted_wait(action).map_or(UNKNOWN, |wait| (wait / 10).clamp(LEAST, MOST));
+        let tenth = self.predicted_wait(action).map_or(RETRY_UNKNOWN, |wait| (wait / 10).clamp(LEAST, MOST));
         Refusal { code: Code::Overloaded, text, retry_after: Some(tenth) }
     }
 

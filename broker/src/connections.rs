@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<str>,
     /// None before hello.
     session: Option<Key<Session>>,
+    /// When the first thing came after hello.
+    spoke: Option<Time>,
     /// Whether it was told that it will be closed; nothing it says counts any more.
     closing: bool,
     heard: Time,
@@ -38,6 +40,7 @@ impl Broker {
             id,
             peer: peer.into(),
             session: None,
+            spoke: None,
             closing: false,
             heard: self.now,
             pinged: false,
@@ -65,7 +68,21 @@ impl Broker {
         let connection = self.connection(id)?;
         connection.heard = now;
         connection.pinged = false;
-        connection.session
+        let session = connection.session?;
+        if connection.spoke.is_none() {
+            connection.spoke = Some(now);
+            if let Some(record) = self.sessions.get_mut(session) {
+                record.confirmed = true;
+            }
+        }
+        Some(session)
+    }
+
+    /// Whether a client that came back has surely announced all that it waits for: it does so at once, and something else
+    /// was heard a grace time after its first word.
+    pub(crate) fn has_settled(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(id.place()).and_then(Option::as_ref);
+        connection.is_some_and(|c| c.spoke.is_some_and(|spoke| c.heard >= spoke + self.settings.session_grace))
     }
 
     /// The address a connection comes from.
@@ -121,6 +138,13 @@ impl Broker {
         self.send(id, notice, Payload::NONE);
         self.out.push_back(Output::Note(Note::ConnectionRefused { connection: id, code, message }));
         self.close(id);
+    }
+
+    /// A session goes on without this connection.
+    pub(crate) fn leave_connection(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.session = None;
+        }
     }
 
     /// Closes a connection once everything sent to it is written.

@@ -15,7 +15,11 @@ impl Broker {
     /// Credit, presence or lane of a handler have changed: it gets what waits for it, and takes its place among the free.
     pub(crate) fn handler_changed(&mut self, key: Key<Handler>) {
         while let Some(part) = self.next_of_lane(key) {
-            self.deliver(part, key);
+            if self.requests.get(part).is_some_and(|r| r.expires.min(r.deadline) <= self.now) {
+                self.request_due(part);
+            } else {
+                self.deliver(part, key);
+            }
         }
         self.relist(key);
         if let Some(action) = self.handlers.get(key).map(|handler| handler.action) {

@@ -6,7 +6,7 @@ use crate::kept::KeptReply;
 use crate::output::{Note, Output};
 use crate::request::{Owner, Request, State};
 use crate::session::Session;
-use crate::tables::Key;
+use crate::tables::{Key, give_back};
 use crate::words;
 use answerback_protocol::frames::{AnswerError, CallError, CallInfo, Fault, Reply};
 use answerback_protocol::{Code, Payload, Ran, RequestId, Text};
@@ -104,8 +104,8 @@ impl Broker {
             Owner::Caller { session, id } => {
                 let gather = request.rare.as_ref().filter(|rare| rare.gather.expected > 0).map(|rare| rare.gather);
                 let reply = Reply { info, gather: gather.map(Box::new), ..Reply::to(id) };
-                self.forget_call(session, id);
                 self.reply(session, Reply { error: outcome.error, ..reply }, outcome.data);
+                self.forget_call(session, id);
             }
             Owner::Broadcast { whole, handler } => {
                 self.broadcast_part(whole, handler, outcome, Some((key, info)));
@@ -117,7 +117,8 @@ impl Broker {
 
     fn forget_call(&mut self, session: Key<Session>, id: RequestId) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.forget_call(id.get());
+            session.calls.remove(&id.get());
+            give_back(&mut session.calls);
         }
     }
 
@@ -131,14 +132,19 @@ impl Broker {
         if let Some(error) = &outcome.error {
             self.counts.error(error.code);
         }
-        self.forget_call(session, id);
         self.reply(session, Reply { error: outcome.error, info, ..Reply::to(id) }, outcome.data);
+        self.forget_call(session, id);
     }
 
     /// Sends a reply to a session, and keeps it until the client says that it has it.
     pub(crate) fn reply(&mut self, key: Key<Session>, reply: Reply<'static>, data: Payload) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let kept = KeptReply { reply: reply.clone(), data: data.clone() };
+        let kept = KeptReply::new(&reply, data.clone());
+        // A call of an earlier connection that was not announced again yet: its answer waits for that. Sent now, it would
+        // cross the announcement, which would then be taken for a new call.
+        if session.calls.get(&reply.id.get()).is_some_and(|call| call.epoch != session.epoch) {
+            return session.kept.push_unclaimed(kept, &self.settings.limits, &mut self.kept_bytes);
+        }
         session.kept.push(kept, &self.settings.limits, &mut self.kept_bytes);
         if let Some(connection) = session.connection {
             self.send(connection, reply, data);

@@ -1,19 +1,30 @@
 //! Replies that were sent to a session and may not have arrived.
 //!
-//! Each is kept until the client acknowledges it. When the client comes back on a new connection, those not
-//! acknowledged wait until it announces their requests again; whichever it does not announce it had received.
+//! ```text
+//!            sent ──── acknowledged ───► gone
+//!             │
+//!             └─ the connection breaks ─► UNCLAIMED ── its request is announced again ──► sent once more
+//!                                            │
+//!                                            └─ not announced, and the client was heard since ──► gone: it had it
+//! ```
+//!
+//! A reply to a call of an earlier connection that was not announced again yet is unclaimed from the start. What is kept
+//! is bounded. Over the limit of bytes the oldest lose their data but not their memory: announced again, such a call is
+//! not taken for a new one, which would run it twice, but told that its answer is lost.
 
 use crate::settings::Limits;
-use crate::tables::{Map, give_back, map};
-use answerback_protocol::Payload;
-use answerback_protocol::frames::Reply;
-use std::collections::VecDeque;
+use crate::words;
+use answerback_protocol::frames::{CallError, Reply};
+use answerback_protocol::{Code, Payload, Ran, RequestId};
+use std::collections::{BTreeMap, VecDeque};
 
 /// A reply with its data.
 #[derive(Debug, Clone)]
 pub(crate) struct KeptReply {
-    pub(crate) reply: Reply<'static>,
-    pub(crate) data: Payload,
+    id: RequestId,
+    /// What the reply says besides its id, if it says anything.
+    more: Option<Box<Reply<'static>>>,
+    data: Payload,
 }
 
 /// What a reply counts besides its data.
@@ -24,15 +35,17 @@ pub(crate) struct Kept {
     sent: VecDeque<KeptReply>,
     /// The number, on this connection, of the first one in `sent`.
     first: u64,
-    /// Sent on earlier connections and not acknowledged, by request.
-    unclaimed: Map<u64, Vec<KeptReply>>,
+    /// How many of `sent`, from the first on, have lost their data.
+    stripped: usize,
+    /// Waiting for their requests to be announced again, by request. Ids grow, so the first ones are the oldest.
+    unclaimed: BTreeMap<u64, Vec<KeptReply>>,
     bytes: usize,
     count: usize,
 }
 
 impl Kept {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { sent: VecDeque::new(), first: 1, unclaimed: map(seed), bytes: 0, count: 0 }
+    pub(crate) fn new() -> Self {
+        Self { sent: VecDeque::new(), first: 1, stripped: 0, unclaimed: BTreeMap::new(), bytes: 0, count: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,35 +56,37 @@ impl Kept {
         self.count
     }
 
-    /// Keeps a reply, and drops the oldest as long as there are too many. `in_all` is what all sessions hold.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        !self.unclaimed.is_empty()
+    }
+
+    /// Keeps a reply that is sent now. `in_all` is what all sessions hold.
     pub(crate) fn push(&mut self, kept: KeptReply, limits: &Limits, in_all: &mut usize) {
         self.add(&kept, in_all);
         self.sent.push_back(kept);
-        while self.count > limits.kept_replies_per_session
-            || self.bytes > limits.kept_reply_bytes_per_session
-            || *in_all > limits.kept_reply_bytes_in_all
-        {
-            let Some(oldest) = self.sent.pop_front() else { break };
-            self.first += 1;
-            self.subtract(&oldest, in_all);
-        }
+        self.bound(limits, in_all);
+    }
+
+    /// Keeps a reply that is sent when its request is announced again.
+    pub(crate) fn push_unclaimed(&mut self, kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+        self.add(&kept, in_all);
+        self.unclaimed.entry(kept.id.get()).or_default().push(kept);
+        self.bound(limits, in_all);
     }
 
     /// The client has taken in the first `replies` of this connection.
     pub(crate) fn acknowledged(&mut self, replies: u64, in_all: &mut usize) {
-        while self.first <= replies {
-            let Some(kept) = self.sent.pop_front() else { break };
-            self.first += 1;
-            self.subtract(&kept, in_all);
+        while self.first <= replies && self.drop_oldest_sent(in_all) {}
+        if self.sent.is_empty() && self.sent.capacity() > WORTH_KEEPING {
+            self.sent = VecDeque::new();
         }
-        self.give_back();
     }
 
     /// A new connection: counting starts again, and nothing of before is known to have arrived.
     pub(crate) fn new_connection(&mut self) {
-        self.first = 1;
+        (self.first, self.stripped) = (1, 0);
         for kept in self.sent.drain(..) {
-            self.unclaimed.entry(kept.reply.id.get()).or_default().push(kept);
+            self.unclaimed.entry(kept.id.get()).or_default().push(kept);
         }
     }
 
@@ -79,29 +94,60 @@ impl Kept {
     pub(crate) fn claim(&mut self, id: u64, in_all: &mut usize) -> Vec<KeptReply> {
         let claimed = self.unclaimed.remove(&id).unwrap_or_default();
         for kept in &claimed {
-            self.subtract(kept, in_all);
+            self.subtract(1, kept.cost(), in_all);
         }
-        give_back(&mut self.unclaimed);
         claimed
     }
 
     /// What has not been announced again until now had arrived.
     pub(crate) fn forget_unclaimed(&mut self, in_all: &mut usize) {
-        let (mut count, mut bytes) = (0, 0);
-        for (_, some) in self.unclaimed.drain() {
-            count += some.len();
-            bytes += some.iter().map(KeptReply::cost).sum::<usize>();
-        }
-        self.count -= count;
-        self.bytes -= bytes;
-        *in_all -= bytes;
-        give_back(&mut self.unclaimed);
+        while self.drop_oldest_unclaimed(in_all) {}
     }
 
     /// The session ends.
     pub(crate) fn forget_all(&mut self, in_all: &mut usize) {
         *in_all -= self.bytes;
-        *self = Self::new(0);
+        *self = Self::new();
+    }
+
+    /// Drops or strips the oldest as long as there is too much.
+    fn bound(&mut self, limits: &Limits, in_all: &mut usize) {
+        while self.count > limits.kept_replies_per_session
+            && (self.drop_oldest_unclaimed(in_all) || self.drop_oldest_sent(in_all))
+        {}
+        while (self.bytes > limits.kept_reply_bytes_per_session || *in_all > limits.kept_reply_bytes_in_all)
+            && (self.strip_oldest(in_all) || self.drop_oldest_unclaimed(in_all) || self.drop_oldest_sent(in_all))
+        {
+        }
+    }
+
+    /// Takes the data of the oldest reply that still has some. False if none has.
+    fn strip_oldest(&mut self, in_all: &mut usize) -> bool {
+        while let Some(kept) = self.sent.get_mut(self.stripped) {
+            self.stripped += 1;
+            let freed = kept.strip();
+            if freed > 0 {
+                self.subtract(0, freed, in_all);
+                return true;
+            }
+        }
+        let freed = self.unclaimed.values_mut().flatten().map(KeptReply::strip).find(|&freed| freed > 0);
+        self.subtract(0, freed.unwrap_or(0), in_all);
+        freed.is_some()
+    }
+
+    fn drop_oldest_sent(&mut self, in_all: &mut usize) -> bool {
+        let Some(oldest) = self.sent.pop_front() else { return false };
+        self.first += 1;
+        self.stripped = self.stripped.saturating_sub(1);
+        self.subtract(1, oldest.cost(), in_all);
+        true
+    }
+
+    fn drop_oldest_unclaimed(&mut self, in_all: &mut usize) -> bool {
+        let Some((_, replies)) = self.unclaimed.pop_first() else { return false };
+        self.subtract(replies.len(), replies.iter().map(KeptReply::cost).sum(), in_all);
+        true
     }
 
     fn add(&mut self, kept: &KeptReply, in_all: &mut usize) {
@@ -110,22 +156,46 @@ impl Kept {
         *in_all += kept.cost();
     }
 
-    fn subtract(&mut self, kept: &KeptReply, in_all: &mut usize) {
-        self.count -= 1;
-        self.bytes -= kept.cost();
-        *in_all -= kept.cost();
-    }
-
-    fn give_back(&mut self) {
-        const WORTH_KEEPING: usize = 32;
-        if self.sent.is_empty() && self.sent.capacity() > WORTH_KEEPING {
-            self.sent = VecDeque::new();
-        }
+    fn subtract(&mut self, count: usize, bytes: usize, in_all: &mut usize) {
+        self.count -= count;
+        self.bytes -= bytes;
+        *in_all -= bytes;
     }
 }
 
+/// A deque that has emptied gives its memory back if it has more places than this.
+const WORTH_KEEPING: usize = 256;
+
 impl KeptReply {
+    pub(crate) fn new(reply: &Reply<'static>, data: Payload) -> Self {
+        let plain = *reply == Reply::to(reply.id);
+        Self { id: reply.id, more: if plain { None } else { Some(Box::new(reply.clone())) }, data }
+    }
+
+    /// The reply and its data, as they were.
+    pub(crate) fn into_parts(self) -> (Reply<'static>, Payload) {
+        (self.more.map_or_else(|| Reply::to(self.id), |more| *more), self.data)
+    }
+
     fn cost(&self) -> usize {
         self.data.len() + OVERHEAD_BYTES
+    }
+
+    /// Gives the data up and says so instead. How many bytes that frees.
+    fn strip(&mut self) -> usize {
+        let freed = self.data.len();
+        if freed > 0 {
+            self.data = Payload::NONE;
+            let reply = self.more.get_or_insert_with(|| Box::new(Reply::to(self.id)));
+            reply.error = Some(Box::new(CallError {
+                code: Code::HandlerLost,
+                message: words::answer_not_kept().into(),
+                ran: Ran::Maybe,
+                attempts: 1,
+                retry_after: None,
+                fault: None,
+            }));
+        }
+        freed
     }
 }

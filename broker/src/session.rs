@@ -13,7 +13,7 @@ use crate::handler::Handler;
 use crate::input::ConnectionId;
 use crate::kept::Kept;
 use crate::request::Request;
-use crate::tables::{Key, Map, give_back, map};
+use crate::tables::{Key, Map, map};
 use crate::time::Time;
 use answerback_protocol::SessionId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) connection: Option<ConnectionId>,
     /// How many connections it has had.
     pub(crate) epoch: u32,
+    /// Whether it has said anything after `hello`, and so has got its `welcome`.
+    pub(crate) confirmed: bool,
     /// Whether `resume` is still to come on this connection.
     pub(crate) resuming: bool,
     /// When it ends if the client does not come back, or does not say what it holds.
@@ -37,8 +39,6 @@ pub(crate) struct Session {
     pub(crate) serves: BTreeMap<Key<Action>, Key<Handler>>,
     pub(crate) subscriptions: BTreeSet<(Arc<str>, Option<Arc<str>>)>,
     pub(crate) kept: Kept,
-    /// Calls answered on this connection before they were announced on it: the announcement is on its way.
-    pub(crate) answered_early: BTreeSet<u64>,
     /// Ids of the latest sends accepted, so that one announced again after a reconnect is not taken for a new one.
     pub(crate) accepted: VecDeque<(u64, u32)>,
 }
@@ -73,19 +73,19 @@ impl Session {
             name,
             connection: None,
             epoch: 0,
+            confirmed: false,
             resuming: false,
             grace_until: Time::NEVER,
             calls: map(seed),
             deliveries: map(seed),
             serves: BTreeMap::new(),
             subscriptions: BTreeSet::new(),
-            kept: Kept::new(seed),
-            answered_early: BTreeSet::new(),
+            kept: Kept::new(),
             accepted: VecDeque::new(),
         }
     }
 
-    /// Whether a client that comes back would find anything.
+    /// Whether a client that is away would lose anything with its session.
     pub(crate) fn has_anything(&self) -> bool {
         !(self.calls.is_empty()
             && self.deliveries.is_empty()
@@ -93,16 +93,6 @@ impl Session {
             && self.subscriptions.is_empty()
             && self.kept.is_empty()
             && self.accepted.is_empty())
-    }
-
-    /// A call has ended. If its client is there and has not announced it since it came back, it will have done so by the
-    /// time it reads the answer.
-    pub(crate) fn forget_call(&mut self, id: u64) {
-        let Some(call) = self.calls.remove(&id) else { return };
-        give_back(&mut self.calls);
-        if self.connection.is_some() && call.epoch < self.epoch {
-            self.answered_early.insert(id);
-        }
     }
 
     /// Remembers that a send was accepted.

@@ -13,11 +13,17 @@ use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, DeliveryId, Payload, Text};
 use std::sync::Arc;
 
+/// Alarms looked at to find a session that can go.
+const LOOK_FOR_ROOM: usize = 1_000;
+
 impl Broker {
     /// Answers `hello`: the session goes on or begins. `None` if the connection was refused.
     pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
-        let known = self.session_by_id.get(&hello.session.get()).copied().filter(|&key| self.take_over(key));
+        let known = self.session_by_id.get(&hello.session.get()).copied().and_then(|key| self.if_confirmed(key));
         let resumed = known.is_some();
+        if let Some(key) = known {
+            self.take_over(key);
+        }
         let key = match known {
             Some(key) => key,
             None => self.new_session(connection, hello)?,
@@ -29,7 +35,6 @@ impl Broker {
         session.epoch += 1;
         session.name = Arc::clone(&name);
         session.kept.new_connection();
-        session.answered_early.clear();
         // What it holds must be known before it is given more.
         session.resuming = !session.deliveries.is_empty();
         let (client, resuming) = (session.client, session.resuming);
@@ -44,12 +49,23 @@ impl Broker {
         Some(key)
     }
 
+    /// A client that has said nothing but `hello` may not have got its `welcome`: were its session told to be resumed, the
+    /// client would not learn that the one before had ended.
+    fn if_confirmed(&mut self, key: Key<Session>) -> Option<Key<Session>> {
+        if self.sessions.get(key)?.confirmed {
+            return Some(key);
+        }
+        self.take_over(key);
+        self.end_session(key);
+        None
+    }
+
     fn new_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
         if self.drain.is_some() {
             self.refuse(connection, Code::Draining, "this server is going away; connect to another one".to_owned());
             return None;
         }
-        if self.sessions.len() >= self.settings.limits.sessions {
+        if self.sessions.len() >= self.settings.limits.sessions && !self.make_room() {
             let text = format!("{} sessions are open, the most allowed (--max-sessions)", self.sessions.len());
             self.refuse(connection, Code::Overloaded, text);
             return None;
@@ -61,6 +77,23 @@ impl Broker {
         let key = self.sessions.insert(session);
         self.session_by_id.insert(hello.session.get(), key);
         Some(key)
+    }
+
+    /// Ends a session that is away and would lose nothing, so that clients that come and go without a good-bye do not keep
+    /// others out. Looks among those whose grace time ends first.
+    fn make_room(&mut self) -> bool {
+        let looked_at = self.alarms.iter().take(LOOK_FOR_ROOM).filter_map(|alarm| match alarm {
+            Alarm::Grace(key) => Some(key),
+            _ => None,
+        });
+        let is_spare = |key: &Key<Session>| {
+            self.sessions.get(*key).is_some_and(|session| session.connection.is_none() && !session.has_anything())
+        };
+        let spare = looked_at.into_iter().find(is_spare);
+        if let Some(key) = spare {
+            self.end_session(key);
+        }
+        spare.is_some()
     }
 
     fn welcome(&mut self, connection: ConnectionId, hello: &Hello<'_>, resumed: bool) {
@@ -81,19 +114,20 @@ impl Broker {
     }
 
     /// A session that is known comes back. If its old connection still seems open, that one is over: the client would
-    /// not have made a new one. Returns false if there was nothing to come back to, so that the session ended with it.
-    fn take_over(&mut self, key: Key<Session>) -> bool {
-        let Some(session) = self.sessions.get_mut(key) else { return false };
-        if let Some(old) = session.connection {
+    /// not have made a new one.
+    fn take_over(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if let Some(old) = session.connection.take() {
+            self.leave_connection(old);
+            self.set_present(key, false);
             self.refuse(old, Code::Replaced, "a newer connection has taken this session over".to_owned());
         }
-        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(session) = self.sessions.get_mut(key) else { return };
         let until = std::mem::replace(&mut session.grace_until, Time::NEVER);
         for delivery in session.deliveries.values_mut() {
             delivery.held = false;
         }
         self.alarms.unset(until, Alarm::Grace(key));
-        true
     }
 
     fn set_grace(&mut self, key: Key<Session>) {
@@ -109,7 +143,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection = None;
         session.resuming = false;
-        let worth_keeping = session.has_anything();
+        let worth_keeping = session.confirmed;
         self.set_present(key, false);
         if worth_keeping {
             self.set_grace(key);
@@ -123,8 +157,11 @@ impl Broker {
         let Some(session) = self.sessions.get(key) else { return };
         let handlers: Vec<_> = session.serves.values().copied().collect();
         for handler in handlers {
-            if let Some(handler) = self.handlers.get_mut(handler) {
-                handler.present = present;
+            if let Some(record) = self.handlers.get_mut(handler) {
+                record.present = present;
+                if let Some(action) = self.actions.get_mut(record.action).filter(|_| present) {
+                    action.rate.starts_over(self.now);
+                }
             }
             self.handler_changed(handler);
             self.forget_if_done(handler);
@@ -139,15 +176,19 @@ impl Broker {
             return;
         }
         session.grace_until = Time::NEVER;
-        if session.connection.is_none() {
-            return self.end_session(key);
-        }
-        session.kept.forget_unclaimed(&mut self.kept_bytes);
-        session.answered_early.clear();
+        let Some(connection) = session.connection else { return self.end_session(key) };
         if std::mem::take(&mut session.resuming) {
             let lost: Vec<_> = session.deliveries_in_order(|delivery| !delivery.held).iter().map(|d| d.0).collect();
             self.lose_deliveries(key, &lost);
             self.set_present(key, true);
+        }
+        // The link may be dead, and the client may not even have read its welcome.
+        let settled = self.has_settled(connection);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if settled {
+            session.kept.forget_unclaimed(&mut self.kept_bytes);
+        } else if session.kept.has_unclaimed() {
+            self.set_grace(key);
         }
     }
 

@@ -52,6 +52,12 @@ pub(crate) fn wait_too_long(action: &str, wait: Duration, patience: Duration) ->
     )
 }
 
+pub(crate) fn answer_not_kept() -> String {
+    "it was answered while its caller was away, and the answer was too much to keep (--kept-reply-bytes, \
+     --kept-reply-memory); call again only if twice does no harm"
+        .to_owned()
+}
+
 pub(crate) fn conflict() -> String {
     "this key was used with other data; it did not run; use a new key for a new request".to_owned()
 }

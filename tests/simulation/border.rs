@@ -131,6 +131,8 @@ impl Border {
         if let ClientFrame::Hello(hello) = frame {
             if hello.protocol.0 <= 1 && self.connections.get(&connection) == Some(&None) {
                 self.hello(now, connection, hello.session);
+            } else if let Some(session) = self.session_of(connection) {
+                self.sessions.entry(session).or_default().confirmed = true;
             }
             return;
         }
@@ -171,6 +173,7 @@ impl Border {
         id: Option<RequestId>,
     ) {
         let Some(session) = self.session_of(connection) else { return };
+        self.sessions.entry(session).or_default().confirmed = true;
         let token = id.and_then(|id| ledger.asked.iter().position(|asked| (asked.session, asked.id) == (session, id)));
         if let (Some(id), Some(token)) = (id, token)
             && ledger.asked[token].kind == Kind::Malformed

@@ -22,8 +22,10 @@ impl Border {
         self.strike_off(to, frame);
         match frame {
             ServerFrame::Welcome(welcome) => {
+                // Only who may hold something must say so before it gets more.
+                let may_hold = self.deliveries.keys().any(|(session, _)| *session == welcome.session);
                 let Some(session) = self.sessions.get_mut(&welcome.session) else { return };
-                session.must_resume = welcome.resumed;
+                session.must_resume = welcome.resumed && may_hold;
                 session.welcomed = Some(now);
                 let must = session.must_be_resumed.take();
                 hold!(must.is_none_or(|must| must == welcome.resumed), "welcome says resumed:{}", welcome.resumed);

@@ -21,6 +21,11 @@ impl<A: Ord + Copy> Alarms<A> {
         self.set.remove(&(at, alarm));
     }
 
+    /// What they are for, the next one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = A> {
+        self.set.iter().map(|&(_, alarm)| alarm)
+    }
+
     pub(crate) fn next(&self) -> Option<Time> {
         self.set.first().map(|&(at, _)| at)
     }

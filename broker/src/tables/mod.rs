@@ -26,7 +26,7 @@ pub(crate) fn map<K, V>(seed: u64) -> Map<K, V> {
 
 /// Gives back the memory of a table that was large and is empty. Small ones keep theirs: they will be used again.
 pub(crate) fn give_back<K, V>(map: &mut Map<K, V>) {
-    const WORTH_KEEPING: usize = 256;
+    const WORTH_KEEPING: usize = 512;
     if map.is_empty() && map.capacity() > WORTH_KEEPING {
         *map = Map::with_hasher(map.hasher().clone());
     }

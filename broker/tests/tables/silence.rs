@@ -89,7 +89,7 @@ fn a_silent_connection_is_asked_after_one_heartbeat_and_closed_after_two() {
         web closed
         "#,
     );
-    assert_eq!(stage.held().sessions, 0);
+    assert_eq!(stage.held().sessions, 1, "it may come back within the grace time");
 }
 
 /// Every byte is a sign of life. Large frames on slow lines were once cut off in the middle, because only whole frames
@@ -166,6 +166,7 @@ fn s14_nothing_to_do_asks_for_no_wake_up() {
         web > {"type":"ping"}
         web < {"type":"pong"}
         web breaks
+        +10000
         "#,
     );
     assert_eq!(stage.broker.poll_timeout(), None);
