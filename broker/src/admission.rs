@@ -204,6 +204,7 @@ impl Broker {
             state: State::Arrived,
             attempt: 0,
             attempts: frame.attempts.unwrap_or(attempts) as u16,
+            deliveries: 0,
             parts: 0,
             info: frame.info,
             may_have_run: false,

@@ -77,6 +77,7 @@ impl Broker {
             state: State::Arrived,
             attempt: 0,
             attempts: 1,
+            deliveries: 0,
             parts: 0,
             cost: 0,
             info: whole_request.info,

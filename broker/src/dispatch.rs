@@ -94,7 +94,8 @@ impl Broker {
         let Some(request) = self.requests.get_mut(key) else { return };
         let Some(action) = self.actions.get_mut(handler.action) else { return };
         request.attempt += 1;
-        let mut id = delivery_id(request.origin, request.attempt);
+        request.deliveries = request.deliveries.wrapping_add(1);
+        let mut id = delivery_id(request.origin, request.deliveries);
         while session.deliveries.contains_key(&id.get()) {
             id = DeliveryId::truncated(id.get() + 1);
         }
@@ -197,9 +198,11 @@ impl Broker {
     }
 }
 
-/// A delivery's id: 53 bits that nobody can guess and that a restarted server can make again from what the caller says.
-fn delivery_id(origin: u64, attempt: u16) -> DeliveryId {
-    DeliveryId::truncated(mix(origin ^ u64::from(attempt)) >> 11)
+/// A delivery's id: 53 bits that nobody can guess and that a restarted server can make again from what the caller says,
+/// trying the first few numbers. A delivery that came back unstarted is another one when it goes out again: what its first
+/// handler may still say about it must not be taken for the second one's word.
+fn delivery_id(origin: u64, number: u16) -> DeliveryId {
+    DeliveryId::truncated(mix(origin ^ u64::from(number)) >> 11)
 }
 
 /// The finalizer of splitmix64: every bit of the input changes about half of the output.

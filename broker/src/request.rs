@@ -75,6 +75,8 @@ pub(crate) struct Request {
     pub(crate) attempt: u16,
     /// How many may be.
     pub(crate) attempts: u16,
+    /// How many deliveries of it there have been, those that came back unstarted included: each has an id of its own.
+    pub(crate) deliveries: u16,
     /// How many parts of its answer have come.
     pub(crate) parts: u32,
     /// What it counts against the byte limits.

@@ -283,7 +283,8 @@ impl Border {
     fn used_twice(&mut self, ledger: &mut Ledger, connection: ConnectionId, first: Token, id: RequestId) {
         let first = &mut ledger.asked[first];
         let waits = first.ended.is_none() && !first.accepted && first.announced.is_some_and(|(_, on)| on == connection);
-        if waits {
+        // Of one that was muddled before it is not known whether it waits.
+        if waits && !first.muddled {
             self.expected.push(Expected::Refused(connection, id));
         } else {
             first.muddled = true;

@@ -176,8 +176,9 @@ impl Border {
         let in_time = session.welcomed.is_some_and(|at| now < at + self.settings.session_grace);
         hold!(!(session.must_resume && in_time), "a delivery to a resumed session that has not said what it holds");
         if std::mem::take(&mut session.must_resume) {
-            // Who has not said within the grace time what it holds, holds nothing.
-            self.deliveries.retain(|(session, _), _| *session != id);
+            // Who has not said within the grace time what it holds, holds no more than it has said by then.
+            let holding = std::mem::take(&mut session.holding);
+            self.deliveries.retain(|(session, delivery), _| *session != id || holding.contains(delivery));
         }
         let session = &self.sessions[&id];
         let Some((credit, _)) = session.serving.get(action) else {

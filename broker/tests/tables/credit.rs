@@ -212,3 +212,23 @@ fn parts_pass_on_as_they_come() {
         "#,
     );
 }
+
+/// A delivery that was handed back goes out again under another id. It once kept its id, and what its first handler still
+/// said about it was taken for the word of the second one.
+#[test]
+fn a_delivery_that_goes_out_again_has_another_id() {
+    play(
+        r#"
+        one > {"type":"serve","action":"a","credit":1}
+        one < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        one < {"type":"deliver","id":$a,"attempt":1}
+        one > {"type":"release","id":$a}
+        one < {"type":"deliver","id":$b,"attempt":1}
+        one > {"type":"reply","id":$a} "not this one"
+        web .
+        one > {"type":"reply","id":$b} "this one"
+        web < {"type":"reply","id":1} "this one"
+        "#,
+    );
+}
