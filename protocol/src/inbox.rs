@@ -152,15 +152,21 @@ impl Inbox {
 
 impl Large {
     fn begin(envelope: Envelope, received: &[u8]) -> Self {
-        let mut large = Self { buffer: BytesMut::new(), filled: received.len(), envelope, whole: Bytes::new() };
-        large.buffer.extend_from_slice(received);
-        large
+        let filled = received.len();
+        // Room at once for as much as the bytes that came allow, so that a frame a little larger than one read is not moved.
+        let mut buffer = BytesMut::with_capacity(Self::room(filled, envelope));
+        buffer.extend_from_slice(received);
+        Self { buffer, filled, envelope, whole: Bytes::new() }
+    }
+
+    /// How long the buffer may be when this much has come.
+    fn room(filled: usize, envelope: Envelope) -> usize {
+        (filled * LARGE_GROWTH).max(LARGE_FIRST_BYTES).min(envelope.total())
     }
 
     fn space(&mut self) -> &mut [u8] {
         if self.filled == self.buffer.len() {
-            let grown = (self.filled * LARGE_GROWTH).max(LARGE_FIRST_BYTES);
-            self.buffer.resize(grown.min(self.envelope.total()), 0);
+            self.buffer.resize(Self::room(self.filled, self.envelope), 0);
         }
         &mut self.buffer[self.filled..]
     }
