@@ -191,6 +191,20 @@ impl<'a> Scanner<'a> {
     /// A number by the grammar of RFC 8259: no plus, no leading zero, digits around a point.
     #[inline(always)]
     fn number(&mut self) -> Result<&'a str, Wrong> {
+        // Nearly every number here is a plain integer.
+        let start = self.at;
+        let rest = &self.bytes()[start..];
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        let plain = digits > 0 && rest[0] != b'0' && !matches!(rest.get(digits), Some(b'.' | b'e' | b'E'));
+        if plain {
+            self.at += digits;
+            return Ok(&self.text[start..self.at]);
+        }
+        self.any_number()
+    }
+
+    #[inline(never)]
+    fn any_number(&mut self) -> Result<&'a str, Wrong> {
         let start = self.at;
         self.skip(b"-");
         if !self.skip(b"0") {
