@@ -138,3 +138,14 @@ impl Timed for Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million requests may wait, so what one record takes is worth a look before a member is added.
+    #[test]
+    fn a_record_stays_small() {
+        assert!(size_of::<Request>() <= 192, "{} bytes", size_of::<Request>());
+    }
+}
