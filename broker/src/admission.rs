@@ -75,6 +75,9 @@ impl Broker {
         if let Some(call) = record.calls.get_mut(&id) {
             let twice = call.epoch == epoch;
             call.epoch = epoch;
+            if !twice {
+                self.announces(session);
+            }
             match connection {
                 Some(connection) if twice => {
                     let text = format!("id {id} already names a request that waits; choose another");
@@ -101,6 +104,9 @@ impl Broker {
         let Some(record) = self.sessions.get_mut(session) else { return false };
         let kept = record.kept.claim(id, &mut self.kept_bytes);
         let any = !kept.is_empty();
+        if any {
+            self.announces(session);
+        }
         for kept in kept {
             let (reply, data) = kept.into_parts();
             self.reply(session, reply, data);

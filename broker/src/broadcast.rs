@@ -47,8 +47,12 @@ impl Broker {
             whole.rare_mut().parts = parts.iter().copied().collect();
         }
         for (part, handler) in parts.into_iter().zip(handlers) {
-            self.enqueue(part);
-            self.handler_changed(handler);
+            if self.handlers.get(handler).is_some_and(|handler| handler.rank().is_some()) {
+                self.deliver(part, handler);
+                self.wheel.set(&mut self.requests, part);
+            } else {
+                self.enqueue(part);
+            }
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<str>,
     /// None before hello.
     session: Option<Key<Session>>,
-    /// When the first thing came after hello.
+    /// When the first thing came after hello, or the last announcement of a request of an earlier connection.
     spoke: Option<Time>,
     /// Whether it was told that it will be closed; nothing it says counts any more.
     closing: bool,
@@ -53,6 +53,10 @@ impl Broker {
         if self.connections.len() <= id.place() {
             self.connections.resize_with(id.place() + 1, || None);
         }
+        // A place is used again only when its connection is gone, whether or not that was told in time.
+        if let Some(before) = self.connections[id.place()].as_ref().map(|before| before.id) {
+            self.disconnected(before, Disconnect::ByPeer);
+        }
         self.connections[id.place()] = Some(connection);
         self.alarms.set(alarm, Alarm::Silence(id));
         self.counts.connections += 1;
@@ -78,8 +82,17 @@ impl Broker {
         Some(session)
     }
 
+    /// A client that came back still announces what it waits for.
+    pub(crate) fn announces(&mut self, session: Key<Session>) {
+        let now = self.now;
+        let connection = self.sessions.get(session).and_then(|session| session.connection);
+        if let Some(connection) = connection.and_then(|id| self.connection(id)) {
+            connection.spoke = Some(now);
+        }
+    }
+
     /// Whether a client that came back has surely announced all that it waits for: it does so at once, and something else
-    /// was heard a grace time after its first word.
+    /// was heard a grace time after the last announcement.
     pub(crate) fn has_settled(&self, id: ConnectionId) -> bool {
         let connection = self.connections.get(id.place()).and_then(Option::as_ref);
         connection.is_some_and(|c| c.spoke.is_some_and(|spoke| c.heard >= spoke + self.settings.session_grace))

@@ -56,7 +56,11 @@ impl Broker {
         }
         // Others wait for the same work: only this caller's wait is over.
         request.owner = Owner::Gone;
-        let outcome = self.outcome_of(call.request, End::Cancelled);
+        let mut outcome = self.outcome_of(call.request, End::Cancelled);
+        if let Some(error) = &mut outcome.error {
+            // The work goes on for the others.
+            (error.ran, error.message) = (Ran::Maybe, Text::Borrowed(words::CANCELLED_FOR_ONE));
+        }
         self.answer_caller(session, id, outcome, None);
     }
 

@@ -61,14 +61,16 @@ impl Kept {
     }
 
     /// Keeps a reply that is sent now. `in_all` is what all sessions hold.
-    pub(crate) fn push(&mut self, kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+    pub(crate) fn push(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+        kept.strip_if_over(limits);
         self.add(&kept, in_all);
         self.sent.push_back(kept);
         self.bound(limits, in_all);
     }
 
     /// Keeps a reply that is sent when its request is announced again.
-    pub(crate) fn push_unclaimed(&mut self, kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+    pub(crate) fn push_unclaimed(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+        kept.strip_if_over(limits);
         self.add(&kept, in_all);
         self.unclaimed.entry(kept.id.get()).or_default().push(kept);
         self.bound(limits, in_all);
@@ -115,10 +117,10 @@ impl Kept {
         while self.count > limits.kept_replies_per_session
             && (self.drop_oldest_unclaimed(in_all) || self.drop_oldest_sent(in_all))
         {}
+        // Notes are never dropped for their bytes: what others keep must not make a call of this session run twice.
         while (self.bytes > limits.kept_reply_bytes_per_session || *in_all > limits.kept_reply_bytes_in_all)
-            && (self.strip_oldest(in_all) || self.drop_oldest_unclaimed(in_all) || self.drop_oldest_sent(in_all))
-        {
-        }
+            && self.strip_oldest(in_all)
+        {}
     }
 
     /// Takes the data of the oldest reply that still has some. False if none has.
@@ -179,6 +181,13 @@ impl KeptReply {
 
     fn cost(&self) -> usize {
         self.data.len() + OVERHEAD_BYTES
+    }
+
+    /// One that is over the limit by itself does not push the others out.
+    fn strip_if_over(&mut self, limits: &Limits) {
+        if self.cost() > limits.kept_reply_bytes_per_session {
+            self.strip();
+        }
     }
 
     /// Gives the data up and says so instead. How many bytes that frees.

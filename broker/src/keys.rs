@@ -137,7 +137,8 @@ impl Broker {
         self.forget_action_if_unwanted(action);
     }
 
-    /// A second call under a key that runs: a request that waits for the answer of the first.
+    /// A second call under a key that runs: a request that waits for the answer of the first. A send joins too, so that the
+    /// work goes on for it when the first caller leaves.
     fn join(
         &mut self,
         session: Key<Session>,
@@ -145,9 +146,6 @@ impl Broker {
         action: Key<Action>,
         leader: Key<Request>,
     ) -> Result<(), Refusal> {
-        if !frame.reply {
-            return Ok(());
-        }
         let mut request = self.new_request(session, frame, action, Payload::NONE);
         request.state = State::Joined { leader };
         self.has_room(&request)?;

@@ -95,6 +95,18 @@ impl Session {
             && self.accepted.is_empty())
     }
 
+    /// Whether calls of earlier connections have not been announced again.
+    pub(crate) fn waits_for_announcements(&self) -> bool {
+        self.calls.values().any(|call| call.epoch < self.epoch)
+    }
+
+    /// Calls that were not announced again until now will not be: their answers need not wait for that any longer.
+    pub(crate) fn wait_for_no_more_announcements(&mut self) {
+        for call in self.calls.values_mut() {
+            call.epoch = self.epoch;
+        }
+    }
+
     /// Remembers that a send was accepted.
     pub(crate) fn remember_accepted(&mut self, id: u64) {
         if self.accepted.len() == ACCEPTED_MAX {

@@ -12,6 +12,10 @@ use answerback_protocol::frames::{CancelDelivery, Goaway, Hello, Resume, Welcome
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, DeliveryId, Payload, Text};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A grace time of nothing would be over before the client has said a word.
+const GRACE_LEAST: Duration = Duration::from_millis(100);
 
 /// Alarms looked at to find a session that can go.
 const LOOK_FOR_ROOM: usize = 1_000;
@@ -131,7 +135,7 @@ impl Broker {
     }
 
     fn set_grace(&mut self, key: Key<Session>) {
-        let until = self.now + self.settings.session_grace;
+        let until = self.now + self.settings.session_grace.max(GRACE_LEAST);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let before = std::mem::replace(&mut session.grace_until, until);
         self.alarms.unset(before, Alarm::Grace(key));
@@ -187,7 +191,8 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if settled {
             session.kept.forget_unclaimed(&mut self.kept_bytes);
-        } else if session.kept.has_unclaimed() {
+            session.wait_for_no_more_announcements();
+        } else if session.kept.has_unclaimed() || session.waits_for_announcements() {
             self.set_grace(key);
         }
     }
@@ -226,7 +231,6 @@ impl Broker {
     /// Ends a session: its calls are dropped, its deliveries lost, its names forgotten.
     pub(crate) fn end_session(&mut self, key: Key<Session>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.kept.forget_all(&mut self.kept_bytes);
         let (id, until, client, name) = (session.id, session.grace_until, session.client, Arc::clone(&session.name));
         let (calls, deliveries) = (session.calls_in_order(), session.deliveries_in_order(|_| true));
         self.alarms.unset(until, Alarm::Grace(key));
@@ -240,7 +244,9 @@ impl Broker {
         let ids: Vec<_> = deliveries.iter().map(|(id, _)| *id).collect();
         self.lose_deliveries(key, &ids);
         self.stop_serving(key);
-        self.sessions.remove(key);
+        if let Some(mut session) = self.sessions.remove(key) {
+            session.kept.forget_all(&mut self.kept_bytes);
+        }
         let (calls_dropped, deliveries_lost) = (calls.len() as u64, lost as u64);
         self.out.push_back(Output::Note(Note::SessionClosed { client, name, calls_dropped, deliveries_lost }));
     }

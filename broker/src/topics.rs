@@ -16,7 +16,7 @@ pub(crate) struct Topics {
 #[derive(Default)]
 struct Node {
     /// Below a token that stands there as it is, or below `*`.
-    below: BTreeMap<Box<str>, Node>,
+    below: BTreeMap<Box<str>, Box<Node>>,
     /// Subscriptions whose pattern ends here.
     here: Interested,
     /// Subscriptions whose pattern ends here with `>`.

@@ -58,6 +58,9 @@ pub(crate) fn answer_not_kept() -> String {
         .to_owned()
 }
 
+/// For a caller whose call others have joined.
+pub(crate) const CANCELLED_FOR_ONE: &str = "cancelled by its caller; others wait for the same key, so it may run";
+
 pub(crate) fn conflict() -> String {
     "this key was used with other data; it did not run; use a new key for a new request".to_owned()
 }

@@ -38,6 +38,9 @@ pub const ID_END: u64 = 1 << 53;
 /// Bytes of the name of an action or topic.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Tokens of a topic or pattern. Each costs a step of every look-up, and a node of the tree of subscriptions.
+pub const TOKENS_MAX: usize = 16;
+
 /// Bytes of a client's name and of its `agent`.
 pub const CLIENT_NAME_BYTES_MAX: usize = 255;
 

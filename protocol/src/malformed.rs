@@ -135,7 +135,7 @@ impl fmt::Display for Malformed {
             }
             Problem::NotAPattern => write!(
                 f,
-                "`{member}` must be tokens between dots, none of them empty; wildcards, where allowed, are `*` for one token and a last `>` for the rest"
+                "`{member}` must be at most 16 tokens between dots, none of them empty; wildcards, where allowed, are `*` for one token and a last `>` for the rest"
             ),
             Problem::NotASession => write!(f, "`{member}` must be 32 hex digits"),
             Problem::NotAVersionRange => write!(f, "`{member}` must be [least, greatest]"),

@@ -1,6 +1,6 @@
 //! Names of actions and topics, and patterns over them, checked once when they are read.
 
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, TOKENS_MAX};
 use crate::malformed::Problem;
 use crate::text::Text;
 
@@ -41,7 +41,7 @@ impl<'a> Pattern<'a> {
         let text = bounded(text.into(), NAME_BYTES_MAX)?;
         let well_formed = {
             let mut tokens = text.split('.').peekable();
-            let mut good = true;
+            let mut good = text.split('.').count() <= TOKENS_MAX;
             while let Some(token) = tokens.next() {
                 good &= !token.is_empty() && (token != ">" || tokens.peek().is_none());
             }
@@ -112,7 +112,7 @@ mod tests {
         for good in ["a", "a.b", "*", ">", "a.*.c", "a.>", "*.>", "a*b", "$events.>"] {
             assert!(Pattern::new(good).is_ok(), "{good}");
         }
-        for wrong in [".", "a.", ".a", "a..b", ">.a", "a.>.b"] {
+        for wrong in [".", "a.", ".a", "a..b", ">.a", "a.>.b", "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17"] {
             assert_eq!(Pattern::new(wrong), Err(Problem::NotAPattern), "{wrong}");
         }
         assert!(Pattern::topic("a.b").is_ok());

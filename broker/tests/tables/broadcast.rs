@@ -158,3 +158,25 @@ fn broadcast_part_goes_with_a_handler_that_stops_serving() {
         "#,
     );
 }
+
+/// `ttl:0` does not wait: who is free gets its part, who is busy does not. Free handlers once got none.
+#[test]
+fn broadcast_with_ttl_0_reaches_those_that_are_free() {
+    play(
+        r#"
+        one > {"type":"serve","action":"a","credit":1}
+        one < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a"}
+        one < {"type":"deliver"}
+        two > {"type":"serve","action":"a","credit":1}
+        two < {"type":"serving"}
+        web > {"type":"request","id":2,"action":"a","broadcast":true,"ttl":0}
+        two < {"type":"deliver","id":$b}
+        two > {"type":"reply","id":$b} 2
+        web < {"type":"reply","id":2,"part":true,"from":"two"} 2
+        +1
+        web < {"type":"reply","id":2,"part":true,"from":"one","error":{"code":"expired","ran":"no"}}
+        web < {"type":"reply","id":2,"gather":{"expected":2,"answered":1,"failed":0,"lost":1}}
+        "#,
+    );
+}

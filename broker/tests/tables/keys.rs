@@ -157,3 +157,39 @@ fn stored_replies_are_bounded_by_count_and_bytes() {
     );
     assert_eq!(stage.held().stored_replies, 2);
 }
+
+/// A call that others have joined is cancelled for its caller alone: the work goes on, so nobody may say that it did not run.
+#[test]
+fn key_cancelled_for_one_may_still_run_for_the_others() {
+    play(
+        r#"
+        web > {"type":"request","id":1,"action":"a","key":"k"} 1
+        app > {"type":"request","id":9,"action":"a","key":"k"} 1
+        web > {"type":"cancel","id":1}
+        web < {"type":"reply","id":1,"error":{"code":"cancelled","ran":"maybe"}}
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        svc < {"type":"deliver","id":$d} 1
+        svc > {"type":"reply","id":$d} 2
+        app < {"type":"reply","id":9} 2
+        "#,
+    );
+}
+
+/// A send that joined a call was once lost without a word when the caller of that call left.
+#[test]
+fn key_of_a_call_that_a_send_has_joined_runs_for_the_send() {
+    let stage = play(
+        r#"
+        web > {"type":"request","id":1,"action":"a","key":"k"} 1
+        app > {"type":"request","id":9,"action":"a","key":"k","reply":false} 1
+        app < {"type":"accepted","id":9}
+        web > {"type":"bye"}
+        svc > {"type":"serve","action":"a","credit":1}
+        svc < {"type":"serving"}
+        svc < {"type":"deliver","id":$d} 1
+        svc > {"type":"reply","id":$d} 2
+        "#,
+    );
+    assert_eq!((stage.held().requests, stage.held().bytes), (0, 0));
+}

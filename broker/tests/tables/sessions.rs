@@ -88,6 +88,33 @@ fn a_reply_that_is_not_announced_again_is_dropped() {
     assert_eq!(stage.held().kept_replies, 0);
 }
 
+/// A client that never announces a call again is answered all the same, once it has surely announced all that it will.
+#[test]
+fn an_answer_does_not_wait_for_an_announcement_for_ever() {
+    let stage = play_with(
+        |settings| settings.heartbeat = Duration::from_secs(60),
+        r#"
+        svc > {"type":"serve","action":"a","credit":9}
+        svc < {"type":"serving"}
+        web > {"type":"request","id":1,"action":"a","timeout":60000}
+        svc < {"type":"deliver","id":$a}
+        web breaks
+        web returns
+        web < {"type":"welcome","resumed":true}
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        +10000
+        web > {"type":"ping"}
+        web < {"type":"pong"}
+        +10000
+        svc > {"type":"reply","id":$a} 1
+        web < {"type":"reply","id":1} 1
+        web > {"type":"ack","replies":1}
+        "#,
+    );
+    assert_eq!((stage.held().requests, stage.held().kept_replies), (0, 0));
+}
+
 /// Who comes back and finds more than is kept is told that the answer is lost. The call must not run again.
 #[test]
 fn a_reply_too_large_to_keep_is_not_taken_for_a_new_call() {
@@ -510,5 +537,47 @@ fn replies_of_handlers_are_acknowledged_within_250_ms_or_128() {
         +250
         svc < {"type":"ack","replies":132}
         "#,
+    );
+}
+
+/// A grace time of nothing once made the broker look for ever whether it was over.
+#[test]
+fn a_grace_time_of_nothing_does_not_hang() {
+    let mut stage = play_with(
+        |settings| settings.session_grace = Duration::ZERO,
+        r#"
+        web > {"type":"request","id":1,"action":"$echo"} 1
+        web < {"type":"reply","id":1} 1
+        web returns
+        web < {"type":"welcome","resumed":true}
+        "#,
+    );
+    stage.pass(1_000);
+    assert_eq!(stage.held().sessions, 1);
+}
+
+/// What others keep must not make this one's call run twice: over the limit of all sessions data is given up, notes are not.
+#[test]
+fn what_others_keep_does_not_make_a_call_run_twice() {
+    let data = "x".repeat(300);
+    play_with(
+        |settings| settings.limits.kept_reply_bytes_in_all = 500,
+        &format!(
+            r#"
+        svc > {{"type":"serve","action":"a","credit":9}}
+        svc < {{"type":"serving"}}
+        other > {{"type":"request","id":1,"action":"$echo"}} "{data}"
+        other < {{"type":"reply","id":1}} "{data}"
+        web > {{"type":"request","id":1,"action":"a"}}
+        svc < {{"type":"deliver","id":$a}}
+        web breaks
+        svc > {{"type":"reply","id":$a}} "{data}"
+        web returns
+        web < {{"type":"welcome","resumed":true}}
+        web > {{"type":"request","id":1,"action":"a"}}
+        web < {{"type":"reply","id":1,"error":{{"code":"handler_lost","ran":"maybe"}}}}
+        svc .
+        "#
+        ),
     );
 }
