@@ -271,15 +271,14 @@ impl Border {
         (least as u64, most as u64)
     }
 
-    fn line_up(&mut self, ledger: &Ledger, token: Token) {
+    fn line_up(&mut self, ledger: &mut Ledger, token: Token) {
         let asked = &ledger.asked[token];
         if let Some(key) = &asked.key {
             let members = &mut self.keys.entry((asked.action, key.clone())).or_default().members;
             members.push(token);
             // What was muddled under a key is what everybody gets who comes later.
-            if members.iter().any(|member| ledger.asked[*member].muddled) {
-                ledger.asked[token].muddled = true;
-            }
+            let muddled = members.iter().any(|member| ledger.asked[*member].muddled);
+            ledger.asked[token].muddled |= muddled;
         } else if asked.stands_alone() {
             self.waiting.entry(asked.action).or_default().insert(asked.order, token);
         }

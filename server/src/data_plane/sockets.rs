@@ -215,7 +215,9 @@ impl Sockets {
         if !blocked && !std::mem::replace(&mut connection.to_write, true) {
             self.to_write.push(to);
         }
-        if !blocked && waiting >= WRITE_EARLY_BYTES {
+        // Who reads must not pay for those who do not: before anybody is judged by the sum, a write is tried.
+        let full = self.outbox_bytes > self.bounds.outbox_bytes_in_all;
+        if !blocked && (waiting >= WRITE_EARLY_BYTES || full) {
             self.write(to, counters);
         }
         self.check_outbox(to, counters);
@@ -223,9 +225,10 @@ impl Sockets {
 
     fn check_outbox(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        let (waiting, peer) = (connection.outbox.len(), connection.peer);
+        let (waiting, blocked, peer) = (connection.outbox.len(), connection.blocked, connection.peer);
         let one_too_many = waiting > self.bounds.outbox_bytes;
-        let all_too_many = self.outbox_bytes > self.bounds.outbox_bytes_in_all && waiting > SMALL_OUTBOX_BYTES;
+        let full = self.outbox_bytes > self.bounds.outbox_bytes_in_all;
+        let all_too_many = full && blocked && waiting > SMALL_OUTBOX_BYTES;
         if one_too_many || all_too_many {
             let flag = if one_too_many { "--outbox-limit" } else { "--outbox-memory" };
             tracing::warn!(connection = %id, %peer, waiting_bytes = waiting, limit = flag, "slow consumer closed");
