@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A grace time of nothing would be over before the client has said a word.
-const GRACE_LEAST: Duration = Duration::from_millis(100);
+const GRACE_LEAST: Duration = Duration::from_millis(10);
 
 /// Alarms looked at to find a session that can go.
 const LOOK_FOR_ROOM: usize = 1_000;

@@ -124,7 +124,7 @@ impl Settings {
         let ranges = [
             ("--default-timeout", broker.default_timeout, millisecond),
             ("--send-timeout", broker.send_timeout, millisecond),
-            ("--session-grace", broker.session_grace, Duration::from_millis(100)),
+            ("--session-grace", broker.session_grace, Duration::from_millis(10)),
             ("--heartbeat", broker.heartbeat, PATIENCE_LEAST),
             ("--handshake", broker.handshake, PATIENCE_LEAST),
             ("--dispatch-interval", broker.dispatch_interval, Duration::ZERO),
