@@ -15,7 +15,7 @@ impl Broker {
     /// Credit, presence or lane of a handler have changed: it gets what waits for it, and takes its place among the free.
     pub(crate) fn handler_changed(&mut self, key: Key<Handler>) {
         while let Some(part) = self.next_of_lane(key) {
-            if self.requests.get(part).is_some_and(|r| r.expires.min(r.deadline) <= self.now) {
+            if self.requests.get(part).is_some_and(|r| r.is_overdue(self.now)) {
                 self.request_due(part);
             } else {
                 self.deliver(part, key);
@@ -57,7 +57,7 @@ impl Broker {
             if action.next_dispatch > self.now {
                 return self.arm_dispatch(key);
             }
-            let overdue = self.requests.get(request).is_some_and(|r| r.expires.min(r.deadline) <= self.now);
+            let overdue = self.requests.get(request).is_some_and(|r| r.is_overdue(self.now));
             if overdue {
                 self.request_due(request);
             } else {
@@ -181,7 +181,7 @@ impl Broker {
         }
         // Its ttl may have passed meanwhile.
         self.wheel.set(&mut self.requests, key);
-        let overdue = self.requests.get(key).is_some_and(|r| r.expires.min(r.deadline) <= self.now);
+        let overdue = self.requests.get(key).is_some_and(|r| r.is_overdue(self.now));
         if overdue || self.drain.is_some() {
             self.requeued_too_late(key, overdue);
         }

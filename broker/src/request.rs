@@ -67,7 +67,7 @@ pub(crate) struct Request {
     pub(crate) from: Arc<str>,
     pub(crate) data: Payload,
     pub(crate) received: Time,
-    /// The end of its ttl.
+    /// The end of its ttl; never after the deadline.
     pub(crate) expires: Time,
     pub(crate) deadline: Time,
     pub(crate) state: State,
@@ -112,6 +112,11 @@ impl Request {
         self.rare.get_or_insert_with(Box::default)
     }
 
+    /// Whether it may wait no longer. The timer that says so may come a little late.
+    pub(crate) fn is_overdue(&self, now: Time) -> bool {
+        self.expires <= now
+    }
+
     /// Whether others with the same key wait for its answer.
     pub(crate) fn is_joined(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.joined.as_ref().is_some_and(|joined| !joined.is_empty()))
@@ -133,7 +138,7 @@ impl Timed for Request {
     /// when the ttl has come, so that a call that is answered in time is put into the wheel once.
     fn due(&self) -> Time {
         match self.state {
-            State::Arrived | State::Queued => self.expires.min(self.deadline),
+            State::Arrived | State::Queued => self.expires,
             State::Delivered { .. } | State::Joined { .. } | State::Gathering => self.deadline,
         }
     }

@@ -1,7 +1,7 @@
 //! A session: a client, over as many connections as it takes.
 //!
 //! ```text
-//!   hello ──► CONNECTED ──── connection breaks ───► AWAY ── grace time passes, or nothing to come back to ──► ended
+//!   hello ──► CONNECTED ──── connection breaks ───► AWAY ── grace time passes, or room is needed ──► ended
 //!               │   ▲                                 │
 //!              bye  └── resume ◄── RESUMING ◄─ hello ─┘
 //!               │       (nothing is delivered before the client has said what it holds)
