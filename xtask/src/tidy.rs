@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("broker", &["answerback-protocol"]),
     ("server", &["answerback-protocol", "answerback-broker"]),
+    ("client", &["answerback-protocol"]),
     ("xtask", &[]),
 ];
 
