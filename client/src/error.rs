@@ -24,7 +24,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Error(Box<Inside>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Inside {
     code: Code,
     message: Box<str>,
@@ -67,12 +67,6 @@ impl Error {
     #[must_use]
     pub(crate) fn with_ran(mut self, ran: Ran) -> Self {
         self.0.ran = ran;
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
-        self.0.retry_after = Some(after);
         self
     }
 
@@ -128,9 +122,10 @@ impl fmt::Display for Error {
     }
 }
 
+/// The same line: it is what people see when `main` returns an error, and when a test unwraps one.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(self, f)
     }
 }
 

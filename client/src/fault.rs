@@ -153,9 +153,9 @@ impl Fault {
         Self { code: code.into(), message: message.into(), retryable, data }
     }
 
-    /// Its details, as bytes to send.
-    pub(crate) fn into_data(self) -> Bytes {
-        self.data
+    /// Its details, as bytes to send; empty if there are none.
+    pub(crate) fn raw_details(&self) -> Bytes {
+        self.data.clone()
     }
 }
 
@@ -224,7 +224,7 @@ macro_rules! plain_errors {
 
 plain_errors!(
     std::io::Error,
-    std::fmt::Error,
+    fmt::Error,
     std::num::ParseIntError,
     std::num::ParseFloatError,
     std::num::TryFromIntError,

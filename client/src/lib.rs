@@ -1,10 +1,84 @@
 //! Call and serve named actions through an Answerback broker.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! # async fn example() -> Result<(), answerback::Error> {
+//! let client = answerback::connect("127.0.0.1:7040").await?;
+//!
+//! // A service.
+//! client.serve("math.sum", |(a, b): (i64, i64)| async move { answerback::Ok(a + b) }).await?;
+//!
+//! // A call.
+//! let sum: i64 = client.call("math.sum", (2, 3)).timeout(Duration::from_secs(1)).await?;
+//! assert_eq!(sum, 5);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call ends in exactly one answer: what its handler returned, or an [`Error`] that says whether the work ran. The broker queues a call until a
+//! handler is free, and bounds it by its timeout. Whoever drops the future of a call cancels it, at the broker and at the handler.
+//!
+//! * [`Client`] is the handle; [`Builder`] has the settings.
+//! * [`Call`], [`Send`] and [`Broadcast`] are what can be asked; each has a method for everything that may be said about it.
+//! * [`Handler`]s are async functions; [`Context`] tells them about the call, [`Fault`] is their error.
+//! * [`State`] says how the connection is. A broken connection, or a server that is started again, is a delay and nothing else, for as long as the client
+//!   comes back within the server's grace time.
+//!
+//! # How it is built
+//!
+//! ```text
+//!  Client, Call, Context        handles; they lock, ask the session, and wake the link
+//!        │
+//!     Session                   pure: what is said and heard, kept, announced again (`session`)
+//!        │
+//!      link                     one task that owns the socket: reads, lets the session decide, writes once (`link`)
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default. `signals`: [`Client::run_until_signal`]. `anyhow`: `?` on an `anyhow::Error` in handlers.
 
+mod ask;
+mod builder;
+mod client;
+mod dice;
 mod error;
 mod fault;
-#[allow(dead_code, unused_imports)]
+mod leave;
+mod link;
+mod raw;
+mod serve;
 mod session;
+mod shared;
+#[cfg(feature = "signals")]
+mod signals;
+mod state;
 
 pub use answerback_protocol::{Code, Ran};
+pub use ask::{
+    Answer, Broadcast, Call, CallFuture, CallWithInfo, Gathered, InfoFuture, Parts, Replies, Send, SendFuture, Tagged,
+};
+pub use builder::Builder;
+pub use client::{Client, connect};
 pub use error::Error;
 pub use fault::Fault;
+pub use leave::Drained;
+pub use link::{Connecting, Connector, Io, Reconnect, Tcp};
+pub use raw::Raw;
+pub use serve::{Context, Handler, Serve, Service};
+pub use session::words::{Counts, Info};
+pub use state::{State, StateWatch};
+
+/// `Ok` whose error is a [`Fault`]: for closures in which nothing else decides the type of the error.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// client.serve("echo", |text: String| async move { answerback::Ok(text) }).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[allow(non_snake_case, reason = "it stands where `Ok` would stand")]
+pub fn Ok<T>(value: T) -> Result<T, Fault> {
+    Result::Ok(value)
+}

@@ -1,0 +1,288 @@
+//! Every setting of a client: its unit, its default, and why.
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::link::{Connector, Reconnect, Tcp};
+use crate::shared::Shared;
+use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
+use answerback_protocol::{Code, Ran};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a client is told before it connects.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), answerback::Error> {
+/// use answerback::Client;
+/// use std::time::Duration;
+///
+/// let client = Client::builder("10.0.0.1:7040")
+///     .address("10.0.0.2:7040")
+///     .name("shop-1")
+///     .default_timeout(Duration::from_secs(5))
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Builder {
+    pub(crate) settings: Settings,
+    retry_first_connection: bool,
+}
+
+/// The settings, once they are settled.
+pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Vec<Arc<str>>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) default_timeout: Duration,
+    pub(crate) max_calls: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) seed: Option<u64>,
+}
+
+/// 10 s: a server that needs longer to say welcome is not one to wait for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// 30 s, as the server's own default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// 65,536 calls: at 1 ms each that is 65 million calls a second; more than that wait for something that does not come.
+const MAX_CALLS: usize = 65_536;
+
+/// 64 MiB of data of calls that wait.
+const MAX_BYTES: usize = 64 << 20;
+
+impl Builder {
+    pub(crate) fn new(address: impl Into<String>) -> Self {
+        Self {
+            settings: Settings {
+                name: default_name().into(),
+                addresses: vec![Arc::from(address.into())],
+                connect_timeout: CONNECT_TIMEOUT,
+                reconnect: Reconnect::default(),
+                default_timeout: DEFAULT_TIMEOUT,
+                max_calls: MAX_CALLS,
+                max_bytes: MAX_BYTES,
+                connector: Arc::new(Tcp),
+                seed: None,
+            },
+            retry_first_connection: false,
+        }
+    }
+
+    /// The client's name, which people see in lists and handlers see as the caller: 1 to 255 bytes. Several clients may have the
+    /// same. Default: the program's name and process id.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").name("billing-2");
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into().into();
+        self
+    }
+
+    /// A further server. One that cannot be reached is passed over.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("10.0.0.1:7040").address("10.0.0.2:7040");
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.settings.addresses.push(Arc::from(address.into()));
+        self
+    }
+
+    /// How long one try to connect may take, until the server's welcome. Default 10 s.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").connect_timeout(std::time::Duration::from_secs(2));
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// How the client comes back when its connection breaks. By default it does, for ever, after pauses of 50 ms to 5 s.
+    ///
+    /// ```
+    /// use answerback::{Client, Reconnect};
+    /// let builder = Client::builder("127.0.0.1:7040").reconnect(Reconnect::default().tries(20));
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.settings.reconnect = reconnect;
+        self
+    }
+
+    /// Lets [`connect`](Self::connect) try the first connection as often as later ones, instead of failing at once. For services that
+    /// may start before their server.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").retry_first_connection();
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn retry_first_connection(mut self) -> Self {
+        self.retry_first_connection = true;
+        self
+    }
+
+    /// The timeout of calls that say none. Default 30 s.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").default_timeout(std::time::Duration::from_secs(3));
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn default_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.default_timeout = timeout;
+        self
+    }
+
+    /// How many calls may wait for their answers at once; one more fails as `overloaded`. Default 65,536.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").max_calls(1_000);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn max_calls(mut self, calls: usize) -> Self {
+        self.settings.max_calls = calls;
+        self
+    }
+
+    /// How many bytes of data the calls that wait may have in all; one more fails as `overloaded`. Default 64 MiB.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").max_bytes(8 << 20);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_bytes = bytes;
+        self
+    }
+
+    /// Another way to open connections than plain TCP.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").connector(answerback::Tcp);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.settings.connector = Arc::new(connector);
+        self
+    }
+
+    /// Makes sessions and pauses predictable, for simulations. Never in production: who can guess a session can take it over.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("simulated").seed(7);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// Connects, and waits until a server has let the client in. Fails if no address works, unless the first connection is
+    /// [retried](Self::retry_first_connection).
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), answerback::Error> {
+    /// let client = answerback::Client::builder("127.0.0.1:7040").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect(self) -> Result<Client, Error> {
+        let fail_first = !self.retry_first_connection;
+        let client = self.launch(fail_first)?;
+        client.shared().connected().await?;
+        Ok(client)
+    }
+
+    /// Returns at once and connects in the background; calls made meanwhile wait. Must be called within a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), answerback::Error> {
+    /// let client = answerback::Client::builder("127.0.0.1:7040").start()?;
+    /// let sum: i64 = client.call("math.sum", (2, 3)).await?; // waits for the connection
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(self) -> Result<Client, Error> {
+        self.launch(false)
+    }
+
+    fn launch(self, fail_first: bool) -> Result<Client, Error> {
+        check(&self.settings)?;
+        Shared::launch(self.settings, fail_first)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { name, addresses, .. } = &self.settings;
+        f.debug_struct("Builder").field("name", name).field("addresses", addresses).finish_non_exhaustive()
+    }
+}
+
+/// Says which setting cannot be, and what it may be.
+fn check(settings: &Settings) -> Result<(), Error> {
+    let name = &settings.name;
+    let mistake = if name.is_empty() || name.len() > CLIENT_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        "name: a client's name is 1 to 255 bytes without control characters"
+    } else if settings.addresses.iter().any(|address| address.is_empty()) {
+        "address: an address is host:port, such as 127.0.0.1:7040"
+    } else if settings.connect_timeout.is_zero() {
+        "connect_timeout: nothing can connect in no time"
+    } else if settings.default_timeout.is_zero() {
+        "default_timeout: nothing is answered in no time"
+    } else if settings.max_calls == 0 {
+        "max_calls: without room for one call a client is of no use"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Code::BadRequest, Ran::No, mistake))
+}
+
+fn default_name() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy());
+    let printable: String = program.unwrap_or("client".into()).chars().filter(|c| !c.is_control()).take(40).collect();
+    format!("{printable}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_settings_is_told_by_its_name() {
+        let rows: [(Builder, &str); 6] = [
+            (Builder::new("a:1").name(""), "name:"),
+            (Builder::new("a:1").name("a\nb"), "name:"),
+            (Builder::new(""), "address:"),
+            (Builder::new("a:1").connect_timeout(Duration::ZERO), "connect_timeout:"),
+            (Builder::new("a:1").default_timeout(Duration::ZERO), "default_timeout:"),
+            (Builder::new("a:1").max_calls(0), "max_calls:"),
+        ];
+        for (builder, setting) in rows {
+            let error = check(&builder.settings).unwrap_err();
+            assert!(error.message().starts_with(setting), "{error}");
+        }
+        check(&Builder::new("a:1").settings).unwrap();
+    }
+}

@@ -1,0 +1,60 @@
+//! How a connection is opened: [`Tcp`] by default, or whatever a program brings as its [`Connector`].
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A stream of bytes in both directions: what a [`Connector`] opens.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection that is being opened.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+
+/// Opens connections to a broker. A program that does not speak plain TCP brings its own.
+///
+/// ```
+/// use answerback::{Client, Connecting, Connector, Io};
+/// use tokio::net::UnixStream;
+///
+/// /// Takes the address as the path of a socket.
+/// struct Unix;
+///
+/// impl Connector for Unix {
+///     fn connect(&self, address: &str) -> Connecting {
+///         let path = address.to_owned();
+///         Box::pin(async move { Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>) })
+///     }
+/// }
+///
+/// let builder = Client::builder("/run/answerback.sock").connector(Unix);
+/// # drop(builder);
+/// ```
+pub trait Connector: Send + Sync + 'static {
+    /// Opens a connection to this address, which stands as it was given to the builder.
+    fn connect(&self, address: &str) -> Connecting;
+}
+
+/// Plain TCP: the address is `host:port`.
+///
+/// ```
+/// let builder = answerback::Client::builder("127.0.0.1:7040").connector(answerback::Tcp);
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+impl Connector for Tcp {
+    fn connect(&self, address: &str) -> Connecting {
+        let address = address.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            // Frames are written many at a time already; a small one must not wait for more.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! A link: one session, and the one task that owns its socket. The task opens a connection, moves bytes between it and the session for
+//! as long as it lives, and opens the next.
+//!
+//! ```text
+//!            dial: next address, pause                      turn: read, decide, write once
+//!   ┌─► OPENING ──────────────────► CONNECTED ──────────────────────────────────┐
+//!   │      │  no tries left             │ goaway                                │ broken
+//!   │      ▼                            ▼                                       │
+//!   │    closed       a new link takes over what was not said;                  │
+//!   │                 this one finishes what it has, says bye and ends          │
+//!   └───────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The session's timers run in both states, so a call whose time is up ends also while there is no connection.
+
+mod dial;
+mod news;
+mod rota;
+mod task;
+mod tending;
+mod turn;
+
+pub use dial::{Connecting, Connector, Io, Tcp};
+pub use rota::Reconnect;
+pub(crate) use rota::Rota;
+pub(crate) use task::spawn;
+
+use crate::ask::Waiter;
+use crate::session::Session;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+/// Names a link within its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LinkNumber(pub(crate) u64);
+
+/// A session, and how its task is told things.
+pub(crate) struct Link {
+    pub(crate) number: LinkNumber,
+    pub(crate) session: Session<Waiter>,
+    /// The task, if it sleeps.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) order: Order,
+    /// Set when the server has said that it will leave.
+    pub(crate) going: Option<Going>,
+}
+
+/// What the application wants of a link's task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Go on.
+    Go,
+    /// Break the connection, or end the pause, and connect.
+    Reconnect,
+    /// Another link has taken over: finish what is here, say goodbye, and end.
+    Retire,
+    /// Say goodbye once everything is said, and end.
+    Leave,
+    /// End now.
+    Stop,
+}
+
+/// The server leaves: when to go elsewhere, and where to.
+#[derive(Debug, Clone)]
+pub(crate) struct Going {
+    pub(crate) at: Instant,
+    pub(crate) elsewhere: Vec<Arc<str>>,
+}
+
+impl Link {
+    pub(crate) fn new(number: LinkNumber, session: Session<Waiter>) -> Self {
+        Self { number, session, waker: None, order: Order::Go, going: None }
+    }
+
+    /// The waker of the task, if it sleeps.
+    pub(crate) fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+
+    /// The task will sleep: whoever gives the session something to say wakes it.
+    pub(crate) fn sleeps(&mut self, context: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
+    }
+}

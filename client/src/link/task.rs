@@ -1,0 +1,222 @@
+//! The life of a link's task: open, move bytes, open again.
+
+use super::tending::{Obey, Tending};
+use super::turn::{Connection, Ended};
+use super::{Io, LinkNumber, Rota};
+use crate::error::Error;
+use crate::link::rota::Next;
+use crate::session::Broken;
+use crate::shared::Shared;
+use crate::state::State;
+use answerback_protocol::{Code, Ran};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// A connection that lived shorter than this is followed by a pause, so that a server that closes every connection is not besieged.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// Starts the task of a link. With `fail_first` the client gives up if the first round of addresses fails.
+pub(crate) fn spawn(shared: &Arc<Shared>, number: LinkNumber, rota: Rota, fail_first: bool) {
+    let ends = Ends { shared: Arc::clone(shared), number };
+    let task = Task { shared: Arc::clone(shared), number, rota, fail_first, tending: Tending::new(number) };
+    tokio::spawn(async move {
+        let _ends = ends;
+        task.run().await;
+    });
+}
+
+/// Whatever ends the task, a panic or a runtime that shuts down: nobody waits for it in vain.
+struct Ends {
+    shared: Arc<Shared>,
+    number: LinkNumber,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.shared.ended(self.number);
+    }
+}
+
+pub(crate) struct Task {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: LinkNumber,
+    pub(crate) rota: Rota,
+    /// Whether the first round of addresses must not fail; over once a server has said welcome.
+    fail_first: bool,
+    pub(crate) tending: Tending,
+}
+
+/// What comes after a connection, or after an attempt to open one.
+enum After {
+    /// Connect again at once.
+    Again,
+    /// This address did not work.
+    Failed(Error),
+    /// The link has ended.
+    End,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            let after = self.open_and_serve().await;
+            let goes_on = match after {
+                After::Again => true,
+                After::End => false,
+                After::Failed(error) => self.failed(error).await,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Opens a connection and moves bytes until it ends.
+    async fn open_and_serve(&mut self) -> After {
+        let address = self.rota.address();
+        self.shared.tell(self.number, State::Connecting { address: address.to_string() });
+        let io = match self.dial(&address).await {
+            Ok(io) => io,
+            Err(after) => return after,
+        };
+        let opened = Shared::now();
+        if !self.shared.connected_link(self.number, opened) {
+            return After::End;
+        }
+        let mut connection = Connection::new(self, io, &address);
+        let ended = poll_fn(|context| connection.poll_turn(context)).await;
+        let was_welcome = connection.was_welcome();
+        drop(connection);
+        self.shared.disconnected_link(self.number);
+        self.after(ended, &address, opened, was_welcome)
+    }
+
+    /// Opens a connection within the time that one try may take.
+    async fn dial(&mut self, address: &str) -> Result<Box<dyn Io>, After> {
+        let within = self.shared.settings.connect_timeout;
+        let dialing = tokio::time::timeout(within, self.shared.settings.connector.connect(address));
+        match self.tended(dialing).await {
+            Ok(Ok(Ok(io))) => Ok(io),
+            Ok(Ok(Err(error))) => Err(After::Failed(unreachable_server(address, &error))),
+            Ok(Err(_elapsed)) => {
+                let error = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
+                Err(After::Failed(unreachable_server(address, &error)))
+            }
+            Err(obey) => Err(self.obey(obey)),
+        }
+    }
+
+    /// What follows when a connection has ended.
+    fn after(&mut self, ended: Ended, address: &str, opened: Instant, was_welcome: bool) -> After {
+        if was_welcome {
+            self.rota.succeeded();
+            self.fail_first = false;
+        }
+        let error = match ended {
+            Ended::Obey(obey) => return self.obey(obey),
+            Ended::SaidBye => return After::End,
+            Ended::Broken(broken) => match self.judge(broken, address) {
+                Ok(error) => error,
+                Err(after) => return after,
+            },
+            Ended::Io(error) => lost_server(address, &error),
+        };
+        tracing::debug!(address, %error, "connection lost");
+        if self.shared.is_leaving_link(self.number) || was_welcome && !self.rota.may_come_back() {
+            self.give_up_unless_others(error);
+            return After::End;
+        }
+        let short = Shared::now().saturating_duration_since(opened) < SHORT_LIFE;
+        if was_welcome && !short { After::Again } else { After::Failed(error) }
+    }
+
+    /// Whether to come back after the session says that the connection cannot go on.
+    fn judge(&mut self, broken: Broken, address: &str) -> Result<Error, After> {
+        match broken {
+            Broken::Malformed(what) => {
+                let message = format!("what came from {address} is not the protocol of this client: {what}");
+                Ok(Error::new(Code::BadRequest, Ran::No, message))
+            }
+            Broken::Silent => {
+                Ok(Error::new(Code::Silent, Ran::No, format!("nothing was heard from {address} for too long")))
+            }
+            Broken::Unacknowledged => {
+                // A session with a server that never acknowledges cannot be resumed within any limit.
+                self.shared.renew_session(self.number);
+                Ok(Error::new(Code::Overloaded, Ran::No, format!("{address} acknowledges no replies")))
+            }
+            Broken::Fatal(error) if matches!(error.code(), Code::Replaced | Code::VersionMismatch) => {
+                self.shared.close(Some(error));
+                Err(After::End)
+            }
+            Broken::Fatal(error) => Ok(error),
+        }
+    }
+
+    /// Pauses, or passes on to the next address; whether the link goes on.
+    async fn failed(&mut self, error: Error) -> bool {
+        let chance = self.shared.lock().dice.chance();
+        let next = self.rota.failed(chance);
+        let gives_up = next == Next::Never || self.fail_first && self.rota.a_round_failed();
+        if gives_up {
+            self.give_up_unless_others(error);
+            return false;
+        }
+        let Next::After(pause) = next else { return true };
+        tracing::warn!(%error, pause_ms = pause.as_millis() as u64, "no server; trying again");
+        self.shared.tell(self.number, State::Waiting { pause, why: error });
+        // A pause between tries is the point here; orders and timers end it or go on within it.
+        #[allow(clippy::disallowed_methods)]
+        match self.tended(tokio::time::sleep(pause)).await {
+            Ok(()) | Err(Obey::Reconnect) => true,
+            Err(obey) => matches!(self.obey(obey), After::Again),
+        }
+    }
+
+    /// The client ends with this link, unless it has another that goes on.
+    fn give_up_unless_others(&self, error: Error) {
+        if self.shared.is_leaving_link(self.number) {
+            return;
+        }
+        self.shared.close(Some(error));
+    }
+
+    fn obey(&mut self, obey: Obey) -> After {
+        match obey {
+            Obey::Reconnect => After::Again,
+            Obey::Stop => After::End,
+            // Without a connection there is nothing to finish: whoever is next in the rota is as good.
+            Obey::GoElsewhere => After::Again,
+            Obey::Broken(broken) => match self.judge(broken, "the server") {
+                Ok(error) => After::Failed(error),
+                Err(after) => after,
+            },
+        }
+    }
+
+    /// Runs `future`, and meanwhile what else a link must do.
+    async fn tended<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Obey> {
+        let mut future = pin!(future);
+        let (tending, shared) = (&mut self.tending, &self.shared);
+        poll_fn(|context| {
+            if let Poll::Ready(obey) = tending.poll(shared, context) {
+                return Poll::Ready(Err(obey));
+            }
+            future.as_mut().poll(context).map(Ok)
+        })
+        .await
+    }
+}
+
+fn unreachable_server(address: &str, error: &io::Error) -> Error {
+    let message = format!("cannot connect to {address}: {error}: start a server there, or give another address");
+    Error::new(Code::Disconnected, Ran::No, message)
+}
+
+fn lost_server(address: &str, error: &io::Error) -> Error {
+    Error::new(Code::Disconnected, Ran::No, format!("the connection to {address} broke: {error}"))
+}

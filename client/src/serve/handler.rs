@@ -1,0 +1,108 @@
+//! What can serve an action: async functions of their input.
+
+use crate::fault::Fault;
+use crate::raw::{decode, encode_answer};
+use crate::serve::Context;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::pin::Pin;
+
+/// An answer that is being worked on.
+pub(crate) type Handling = Pin<Box<dyn Future<Output = Result<Bytes, Fault>> + Send>>;
+
+/// An async function that serves an action: of its input, or of a [`Context`] and its input. `A` only tells the two apart.
+///
+/// Its input is read by serde, its output written by serde, and its error becomes a [`Fault`]. In a closure whose error type nothing
+/// else decides, [`answerback::Ok`](crate::Ok) does.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// use answerback::{Context, Fault};
+///
+/// async fn half(number: u32) -> Result<u32, Fault> {
+///     if number % 2 == 1 { Err(Fault::new("odd", "only even numbers have halves")) } else { Ok(number / 2) }
+/// }
+///
+/// client.serve("math.half", half).await?;
+/// client.serve("who", |ctx: Context, (): ()| async move { answerback::Ok(ctx.caller().to_owned()) }).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait Handler<A>: Send + Sync + 'static {
+    /// Starts the work for one call.
+    #[doc(hidden)]
+    fn handle(&self, context: Context, data: Bytes) -> Handling;
+}
+
+impl<F, I, O, E, W> Handler<(I,)> for F
+where
+    F: Fn(I) -> W + Send + Sync + 'static,
+    W: Future<Output = Result<O, E>> + Send + 'static,
+    I: DeserializeOwned + 'static,
+    O: Serialize + 'static,
+    E: Into<Fault>,
+{
+    fn handle(&self, context: Context, data: Bytes) -> Handling {
+        match decode(data) {
+            Ok(input) => answering(context, self(input)),
+            Err(error) => Box::pin(std::future::ready(Err(bad_data(&context, &error)))),
+        }
+    }
+}
+
+impl<F, I, O, E, W> Handler<(Context, I)> for F
+where
+    F: Fn(Context, I) -> W + Send + Sync + 'static,
+    W: Future<Output = Result<O, E>> + Send + 'static,
+    I: DeserializeOwned + 'static,
+    O: Serialize + 'static,
+    E: Into<Fault>,
+{
+    fn handle(&self, context: Context, data: Bytes) -> Handling {
+        match decode(data) {
+            Ok(input) => answering(context.clone(), self(context, input)),
+            Err(error) => Box::pin(std::future::ready(Err(bad_data(&context, &error)))),
+        }
+    }
+}
+
+/// Waits for the function and writes what it says.
+fn answering<O, E>(context: Context, work: impl Future<Output = Result<O, E>> + Send + 'static) -> Handling
+where
+    O: Serialize + 'static,
+    E: Into<Fault>,
+{
+    Box::pin(async move {
+        let output = work.await.map_err(Into::into)?;
+        encode_answer(output).map_err(|error| {
+            Fault::new("bad_answer", format!("the answer of {} cannot be JSON: {error}", context.action()))
+        })
+    })
+}
+
+/// The caller sent something that the handler does not take.
+fn bad_data(context: &Context, error: &serde_json::Error) -> Fault {
+    Fault::new("bad_data", format!("this is not the data that {} takes: {error}", context.action()))
+}
+
+/// A handler whose kind nobody needs to know any more.
+pub(crate) trait Erased: Send + Sync {
+    fn handle(&self, context: Context, data: Bytes) -> Handling;
+}
+
+/// Holds a handler and forgets its `A`.
+pub(crate) struct Erase<H, A>(H, std::marker::PhantomData<fn() -> A>);
+
+impl<H: Handler<A>, A> Erase<H, A> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self(handler, std::marker::PhantomData)
+    }
+}
+
+impl<H: Handler<A>, A> Erased for Erase<H, A> {
+    fn handle(&self, context: Context, data: Bytes) -> Handling {
+        self.0.handle(context, data)
+    }
+}

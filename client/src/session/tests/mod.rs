@@ -1,0 +1,1 @@
+//! Scripts of what a session says and hears.
