@@ -4,6 +4,7 @@
 //!  codec   bytes to frames and back            no broker, no sockets
 //!  core    every decision about a call         the pure core, time is made up, no sockets
 //!  wire    a call over loopback                the server in a process of its own, beside a relay as the limit
+//!  client  the client library                  beside clients that are written by hand, on the same server
 //!  idle    connections that do nothing         the server in a process of its own
 //! ```
 
@@ -15,6 +16,7 @@ mod allocations;
 mod codec;
 mod core_alone;
 mod idle;
+mod library;
 mod machine;
 mod process;
 mod table;
@@ -43,6 +45,8 @@ enum Question {
     Core(core_alone::Arguments),
     /// End to end over loopback: calls per second and latencies, beside a relay that reads nothing
     Wire(wire::Arguments),
+    /// The client library beside clients written by hand: calls per second and latencies on the same server
+    Client(library::Arguments),
     /// Memory of idle connections, and what they cost those that are busy
     Idle(idle::Arguments),
     /// The relay itself; `wire` starts it
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Question::Codec(arguments) => codec::run(&arguments),
         Question::Core(arguments) => core_alone::run(&arguments),
         Question::Wire(arguments) => wire::run(&arguments),
+        Question::Client(arguments) => library::run(&arguments),
         Question::Idle(arguments) => idle::run(&arguments),
         Question::Relay => wire::relay::serve(),
     };

@@ -34,7 +34,8 @@ pub(crate) enum Answerback {
     At(SocketAddr),
 }
 
-struct Started {
+/// A server that runs, in a process of its own or of somebody else.
+pub(crate) struct Started {
     /// Ends before its directory goes.
     process: Option<Owned>,
     _data: Option<DataDirectory>,
@@ -82,17 +83,31 @@ impl System for Answerback {
     }
 
     fn start(&self) -> Outcome<Box<dyn Running>> {
+        Ok(Box::new(self.launch()?))
+    }
+}
+
+impl Answerback {
+    /// Starts it, or finds it running.
+    pub(crate) fn launch(&self) -> Outcome<Started> {
         match self {
-            Self::At(address) => Ok(Box::new(Started { process: None, _data: None, address: *address })),
+            Self::At(address) => Ok(Started { process: None, _data: None, address: *address }),
             Self::Program { program, connections } => {
                 let data = DataDirectory::new()?;
                 let mut command = Command::new(program);
                 command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--log", "warn"]);
                 command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir").arg(&data.0);
                 let (process, address) = Owned::start(&mut command, listening_at)?;
-                Ok(Box::new(Started { process: Some(process), _data: Some(data), address }))
+                Ok(Started { process: Some(process), _data: Some(data), address })
             }
         }
+    }
+}
+
+impl Started {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

@@ -13,7 +13,7 @@ use answerback_protocol::limits::{
 use std::time::{Duration, Instant};
 
 /// The action that everybody calls.
-pub(super) const ACTION: &str = "bench";
+pub(crate) const ACTION: &str = "bench";
 
 const DELIVER: &[u8] = b"{\"type\":\"deliver\",\"id\":";
 const REQUEST: &[u8] = b"{\"type\":\"request\",\"id\":";

@@ -9,7 +9,7 @@
 
 pub(crate) mod answerback;
 mod dialect;
-mod frames;
+pub(crate) mod frames;
 mod link;
 pub(crate) mod relay;
 mod report;

@@ -50,7 +50,7 @@ pub(crate) struct Cost {
 
 impl Sample {
     /// What `calls` calls in `elapsed` mean.
-    pub(super) fn new(
+    pub(crate) fn new(
         latencies: &Histogram<u64>,
         calls: u64,
         elapsed: Duration,
