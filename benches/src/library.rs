@@ -115,7 +115,8 @@ fn visit(running: &Started, plan: &Plan, sides: Sides, threads: u32) -> Outcome<
     std::thread::scope(|scope| {
         let (stop, answering) = if sides == Sides::LibraryBoth {
             let (stop, ready, stopped) = LibraryHandlers::prepare();
-            let answering = scope.spawn(move || serve_with_library(running, plan.shape.responders, threads, ready, stopped));
+            let answering =
+                scope.spawn(move || serve_with_library(running, plan.shape.responders, threads, ready, stopped));
             (Stop::Library(stop.wait()?), answering)
         } else {
             let lean = Responders::open(running, Role::Responder, plan.shape.responders, plan.data_bytes)?;

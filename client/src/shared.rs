@@ -118,8 +118,7 @@ impl Shared {
     }
 
     /// Asks, and says under which id.
-    pub(crate) fn ask(&self, mut ask: Ask, waiter: Waiter) -> Option<RequestId> {
-        ask.asked = Self::now();
+    pub(crate) fn ask(&self, ask: Ask, waiter: Waiter) -> Option<RequestId> {
         let mut inside = self.lock();
         if let Some(error) = &inside.closed {
             let result = Err(error.clone().with_ran(Ran::No));

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 /// A delivery and all that its work needs.
@@ -91,14 +91,7 @@ impl Work {
 
     async fn run(self) {
         let slots = Arc::clone(&self.slots);
-        let slot = until(&self.control.stop, async {
-            if let Some(at) = self.start_at {
-                tokio::time::sleep_until(at.into()).await;
-            }
-            // Never closed, so it is always granted.
-            slots.acquire().await.ok()
-        });
-        let Some(_slot) = slot.await.filter(|_| self.control.start()) else {
+        let Some(_slot) = self.slot(&slots).await.filter(|_| self.control.start()) else {
             return self.hand_back();
         };
         let (shared, link, id, control) = (self.shared, self.link, self.delivery.id, self.control);
@@ -116,6 +109,21 @@ impl Work {
                 shared.finish(link, id, Some(Verdict::Fault(fault)), |counts| counts.finished += 1);
             }
         }
+    }
+
+    /// A free slot, when the pace allows it; nothing if the work was taken away before.
+    async fn slot<'a>(&self, slots: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
+        if let (None, Ok(slot)) = (self.start_at, slots.try_acquire()) {
+            return Some(slot);
+        }
+        let wait = async {
+            if let Some(at) = self.start_at {
+                tokio::time::sleep_until(at.into()).await;
+            }
+            slots.acquire().await
+        };
+        // Slots are never closed, so one is always granted.
+        until(&self.control.stop, wait).await?.ok()
     }
 
     fn hand_back(self) {

@@ -6,7 +6,8 @@ use super::{Event, Session};
 use crate::fault::Fault;
 use answerback_protocol::DeliveryId;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 /// A server acknowledges within a quarter of a second. One that lets so many replies pile up never will …
 const KEPT_MAX: usize = 65_536;
@@ -19,8 +20,8 @@ const HELD_BEYOND_CREDIT: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
-    /// Held, and how many parts of its answer were given.
-    held: BTreeMap<DeliveryId, u64>,
+    /// Held, and how many parts of its answer were given. The server chooses these ids, so the hash is one that it cannot aim at.
+    held: HashMap<DeliveryId, u64>,
     /// Replies that were not acknowledged, in order. Never dropped: a delivery that is neither answered nor held goes to another handler.
     kept: VecDeque<Kept>,
     kept_bytes: usize,
@@ -50,7 +51,9 @@ impl Deliveries {
     }
 
     pub(super) fn holding(&self) -> Vec<DeliveryId> {
-        self.held.keys().copied().collect()
+        let mut holding: Vec<DeliveryId> = self.held.keys().copied().collect();
+        holding.sort_unstable();
+        holding
     }
 
     pub(super) fn kept(&self) -> usize {
@@ -146,7 +149,7 @@ impl<C: Caller> Session<C> {
         if self.deliveries.kept.len() >= KEPT_MAX || self.deliveries.kept_bytes >= KEPT_BYTES_MAX {
             return Err(Broken::Unacknowledged);
         }
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.deliveries.held.entry(delivery.id) {
+        if let Entry::Vacant(vacant) = self.deliveries.held.entry(delivery.id) {
             vacant.insert(0);
             self.events.push_back(Event::Deliver(delivery));
         }
