@@ -10,7 +10,7 @@
 //! otherwise; its calls and handlers are typed, as a user's are.
 
 use crate::table::{Table, figures, grouped, size};
-use crate::timing::median;
+use crate::timing::{Stopwatch, median};
 use crate::wire::ServerArguments;
 use crate::wire::answerback::{Answerback, Started};
 use crate::wire::frames::ACTION;
@@ -76,12 +76,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     process::allow_sockets(2 * connections as u64 + 100)?;
     let server = Answerback::new(&arguments.server, connections)?;
     let title = format!("{} of data, medians of {}", size(arguments.size), arguments.rounds);
-    let columns = ["shape", "clients", "calls/s", "p50 us", "p99 us", "of by hand"];
+    let columns = ["shape", "clients", "calls/s", "p50 us", "p99 us", "caller's CPU us/call", "of by hand"];
     let mut table = Table::new(title, 2, &columns);
     for &shape in &arguments.shapes {
         let counted = Duration::from_secs_f64(arguments.seconds);
         let plan = Plan { shape, data_bytes: arguments.size, warmup: WARMUP, counted };
-        let mut samples: [Vec<Sample>; 3] = Default::default();
+        let mut samples: [Vec<Seen>; 3] = Default::default();
         for _ in 0..arguments.rounds {
             for ((sides, name), samples) in ALL.iter().zip(&mut samples) {
                 let running = server.launch()?;
@@ -97,21 +97,29 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-fn row(shape: Shape, name: &str, samples: &[Sample], by_hand: &[Sample]) -> [String; 6] {
-    let of = |value: fn(&Sample) -> f64| median(&mut samples.iter().map(value).collect::<Vec<_>>());
-    let pairs = samples.iter().zip(by_hand).map(|(one, other)| one.calls_per_second / other.calls_per_second);
+fn row(shape: Shape, name: &str, samples: &[Seen], by_hand: &[Seen]) -> [String; 7] {
+    let of = |value: fn(&Seen) -> f64| median(&mut samples.iter().map(value).collect::<Vec<_>>());
+    let pairs =
+        samples.iter().zip(by_hand).map(|(one, other)| one.sample.calls_per_second / other.sample.calls_per_second);
     let share = median(&mut pairs.collect::<Vec<_>>());
     [
         shape.to_string(),
         name.to_owned(),
-        grouped(of(|sample| sample.calls_per_second)),
-        figures(of(|sample| sample.p50_us)),
-        figures(of(|sample| sample.p99_us)),
+        grouped(of(|seen| seen.sample.calls_per_second)),
+        figures(of(|seen| seen.sample.p50_us)),
+        figures(of(|seen| seen.sample.p99_us)),
+        figures(of(|seen| seen.cpu_us_per_call)),
         format!("{:.0} %", 100.0 * share),
     ]
 }
 
-fn visit(running: &Started, plan: &Plan, sides: Sides, threads: u32) -> Outcome<Sample> {
+/// What a visit saw, and what it cost the thread of who called.
+struct Seen {
+    sample: Sample,
+    cpu_us_per_call: f64,
+}
+
+fn visit(running: &Started, plan: &Plan, sides: Sides, threads: u32) -> Outcome<Seen> {
     std::thread::scope(|scope| {
         let (stop, answering) = if sides == Sides::LibraryBoth {
             let (stop, ready, stopped) = LibraryHandlers::prepare();
@@ -123,15 +131,19 @@ fn visit(running: &Started, plan: &Plan, sides: Sides, threads: u32) -> Outcome<
             (Stop::ByHand(lean.stop()), scope.spawn(move || lean.run()))
         };
         let mut requesters = None;
+        let watch = Stopwatch::start();
         let seen = if sides == Sides::ByHand {
             Requesters::open(running, plan).and_then(|opened| requesters.insert(opened).run(plan, running.process()))
         } else {
             runtime(threads)?.block_on(call_with_library(running, plan))
         };
+        let spent = watch.elapsed();
         stop.ask()?;
         let answered = answering.join().map_err(|_| "the responders panicked")?;
         answered.map_err(|error| format!("responders: {error}"))?;
-        seen
+        let sample = seen?;
+        let calls = sample.calls_per_second * (plan.warmup + plan.counted).as_secs_f64();
+        Ok(Seen { sample, cpu_us_per_call: spent.as_secs_f64() * 1e6 / calls })
     })
 }
 
