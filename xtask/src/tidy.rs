@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("broker", &["answerback-protocol"]),
     ("server", &["answerback-protocol", "answerback-broker"]),
     ("client", &["answerback-protocol"]),
+    ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),
     ("xtask", &[]),
 ];
