@@ -154,8 +154,8 @@ impl Fault {
     }
 
     /// Its details, as bytes to send; empty if there are none.
-    pub(crate) fn raw_details(&self) -> Bytes {
-        self.data.clone()
+    pub(crate) fn into_data(self) -> Bytes {
+        self.data
     }
 }
 

@@ -128,7 +128,7 @@ impl Shared {
         let id = RequestId::truncated(inside.next_request);
         inside.next_request += 1;
         let link = inside.links.last_mut()?;
-        link.session.ask(id, ask, waiter);
+        link.session.ask(ask.asked, id, ask, waiter);
         let waker = link.take_waker();
         drop(inside);
         // Outside of the lock, since the task that wakes wants it first thing.

@@ -34,8 +34,10 @@ fn every_example_is_short_and_says_how_to_run_it() {
 fn no_example_is_forgotten() {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let programs = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    let mut names: Vec<String> =
-        programs.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).filter(|name| name != "lib").collect();
+    let mut names: Vec<String> = programs
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "lib")
+        .collect();
     names.sort();
     let mut known = EXAMPLES.to_vec();
     known.sort_unstable();

@@ -61,6 +61,10 @@ impl Caller for Waiter {
         // A receiver that is gone has cancelled the call already.
         let _ = self.end.send(ending);
     }
+
+    fn is_gone(&self) -> bool {
+        self.end.is_closed()
+    }
 }
 
 impl PartsOut {

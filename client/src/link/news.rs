@@ -121,10 +121,14 @@ impl Shared {
     pub(super) fn disconnected_link(&self, number: LinkNumber) {
         let mut inside = self.lock();
         let now = Self::now();
+        let current = inside.is_current(number);
         if let Some(link) = inside.link(number) {
             link.session.disconnected(now);
             // A server that has left is like one that broke down: the session may go on when it is back.
             link.going = None;
+            if current {
+                link.session.stay();
+            }
         }
         inside.pass_on_unsaid(number);
     }

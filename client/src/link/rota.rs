@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn tries_end() {
-        let mut rota = rota(&["a"], Reconnect::default().tries(2));
-        assert!(matches!(rota.failed(0.0), Next::After(_)));
-        assert_eq!(rota.failed(0.0), Next::Never);
-        assert!(!super::tests::rota(&["a"], Reconnect::never()).may_come_back());
+        let mut twice = rota(&["a"], Reconnect::default().tries(2));
+        assert!(matches!(twice.failed(0.0), Next::After(_)));
+        assert_eq!(twice.failed(0.0), Next::Never);
+        assert!(!rota(&["a"], Reconnect::never()).may_come_back());
     }
 }

@@ -1,271 +1,286 @@
-//! Calls that wait for their answers: the left half of a session.
+//! The calls of this client: those that wait for an answer, and those that nobody waits for any more but of which the server has
+//! still to hear.
 
-use super::saying::Say;
-use super::words::{Ask, Caller, Ending};
-use super::{Session, words};
-use crate::error::Error;
-use answerback_protocol::{Code, Ran, RequestId};
-use bytes::Bytes;
-use std::collections::HashMap;
+use super::call::{Call, Obstacle, earlier};
+use super::ids::ById;
+use super::words::{Ask, Caller};
+use answerback_protocol::frames::Cancel;
+use answerback_protocol::{ClientFrame, Code, Ran, RequestId};
+use bytes::BytesMut;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Ids are our own and count up, so nobody can choose them to collide.
-type ById<T> = HashMap<RequestId, T, foldhash::fast::FixedState>;
+/// All deadlines are looked at together, and not more often than this.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// The least time between two looks at all deadlines.
-const LOOK_AFTER: Duration = Duration::from_millis(1);
-
-/// Calls by id.
-#[derive(Debug)]
 pub(super) struct Calls<C> {
-    by_id: ById<Call<C>>,
-    /// Data of all of them.
+    waiting: ById<Call<C>>,
+    cancelling: ById<Cancelling>,
+    /// Requests to write on this connection, in order. May name calls that have ended.
+    to_say: VecDeque<u64>,
+    /// Cancels to write on this connection.
+    to_cancel: VecDeque<u64>,
+    /// Data of those that wait.
     bytes: usize,
-    /// No deadline is earlier than this. Calls that end in time never make it look: a look at all of them is due at most once for the
-    /// shortest timeout there is.
+    /// No call is due before this moment. Not exact, so that nothing needs to be done when a call ends.
     earliest: Option<Instant>,
-    /// Cancels that were said on this connection about requests that were said on an earlier one: the server's answer to the ping that follows
-    /// is the only word there will be on them.
-    pub(super) bare_cancels: usize,
+    /// When the deadlines may be looked at again.
+    look_from: Option<Instant>,
+    /// How much longer than its timeout one that was said waits.
+    patience: Duration,
 }
 
-#[derive(Debug)]
-pub(super) struct Call<C> {
-    pub(super) ask: Ask,
-    /// Nobody, if it is being cancelled.
-    pub(super) caller: Option<C>,
-    pub(super) stage: Stage,
-    /// The connection on which it was said last; 0 if on none.
-    pub(super) said_on: u64,
-    /// Sessions that were lost since it was first said: each may have used up an attempt.
-    pub(super) lost: u32,
-    /// The number of the last part that was taken in.
-    pub(super) parts_seen: u64,
+/// A call that was said and is not wanted any more.
+struct Cancelling {
+    said_on: u64,
+    /// When it is over even if the server says nothing.
+    until: Option<Instant>,
+    /// On a later connection than its request's, `cancel` gets no answer: the server would give it to an announcement only, and
+    /// must not hear one, because it would take up a request that it does not know. Then it has heard the `cancel` when it has
+    /// answered this `ping`, counted on this connection.
+    settled_by_pong: Option<u64>,
 }
 
-/// See the drawing above [`Session`]'s module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Unsaid,
-    Said,
-    /// It will be said that nobody waits any more, or was; on an earlier connection if `bare`.
-    Cancelling {
-        bare: bool,
-    },
-}
-
-impl<C> Default for Calls<C> {
-    fn default() -> Self {
-        Self { by_id: ById::default(), bytes: 0, earliest: None, bare_cancels: 0 }
-    }
-}
-
-impl<C: Caller> Call<C> {
-    /// When it ends here at the latest.
-    fn deadline(&self, patience: Duration) -> Option<Instant> {
-        let asked = self.ask.asked;
-        let whole = self.ask.timeout.and_then(|timeout| asked.checked_add(timeout));
-        if self.stage != Stage::Unsaid {
-            return whole.and_then(|whole| whole.checked_add(patience));
-        }
-        let ttl = self.ask.ttl.and_then(|ttl| asked.checked_add(ttl));
-        whole.into_iter().chain(ttl).min()
-    }
-
-    /// How its caller is told that its time is up.
-    fn overdue(&self, now: Instant) -> Error {
-        let action = &self.ask.action;
-        let ttl_is_over = self.ask.ttl.is_some_and(|ttl| now >= self.ask.asked + ttl);
-        match self.stage {
-            Stage::Unsaid if ttl_is_over => {
-                let message = format!("no server could be asked for {action} within its ttl: see the client's state");
-                Error::new(Code::Expired, Ran::No, message)
-            }
-            Stage::Unsaid => {
-                let message =
-                    format!("no server could be asked for {action} within its timeout: see the client's state");
-                Error::new(Code::Timeout, Ran::No, message)
-            }
-            _ => {
-                let message = format!(
-                    "no word came from the server on {action} within its timeout: the connection may be broken"
-                );
-                Error::new(Code::Timeout, Ran::Maybe, message)
-            }
-        }
-    }
-
-    /// How many handlers it may be given: what was asked, or the default.
-    pub(super) fn attempts_left(&self) -> u32 {
-        let default = if self.ask.reply { 1 } else { 3 };
-        self.ask.attempts.unwrap_or(default).saturating_sub(self.lost)
-    }
+/// What calls have to know of the connection that they are written on.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) connection: u64,
+    pub(super) max_frame: u32,
+    /// Pings that were said on it.
+    pub(super) pings: u64,
 }
 
 impl<C: Caller> Calls<C> {
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
-    pub(super) fn get_mut(&mut self, id: RequestId) -> Option<&mut Call<C>> {
-        self.by_id.get_mut(&id)
-    }
-
-    /// A call that was said has a later deadline than one that was not; the bound stays one.
-    fn insert(&mut self, id: RequestId, call: Call<C>, patience: Duration) {
-        self.bytes += call.ask.data.len();
-        self.earliest = self.earliest.into_iter().chain(call.deadline(patience)).min();
-        self.by_id.insert(id, call);
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<Call<C>> {
-        let call = self.by_id.remove(&id)?;
-        self.bytes -= call.ask.data.len();
-        if self.by_id.is_empty() {
-            self.earliest = None;
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            waiting: ById::default(),
+            cancelling: ById::default(),
+            to_say: VecDeque::new(),
+            to_cancel: VecDeque::new(),
+            bytes: 0,
+            earliest: None,
+            look_from: None,
+            patience,
         }
+    }
+
+    /// Those that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Those that have a record here.
+    pub(super) fn all(&self) -> usize {
+        self.waiting.len() + self.cancelling.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    // ── the life of a call
+
+    /// Takes a new one in. It is written now if it is `to_say`, else when it is announced with the others.
+    pub(super) fn insert(&mut self, id: u64, ask: Ask, caller: C, to_say: bool) {
+        self.put(id, Call::new(ask, caller));
+        if to_say {
+            self.to_say.push_back(id);
+        }
+    }
+
+    /// Puts one back that was taken, or a new one.
+    pub(super) fn put(&mut self, id: u64, call: Call<C>) {
+        let due = call.due(self.patience);
+        // Those that have ended need not be waited for.
+        self.earliest =
+            if self.waiting.is_empty() && self.cancelling.is_empty() { due } else { earlier(self.earliest, due) };
+        self.bytes += call.ask.data.len();
+        self.waiting.insert(id, call);
+    }
+
+    /// One that waits, to be given a part.
+    pub(super) fn get(&mut self, id: u64) -> Option<&mut Call<C>> {
+        self.waiting.get_mut(&id)
+    }
+
+    /// One whose answer is here. It is none of the table's business any more.
+    pub(super) fn take(&mut self, id: u64) -> Option<Call<C>> {
+        let Some(call) = self.waiting.remove(&id) else {
+            self.cancelling.remove(&id);
+            return None;
+        };
+        self.bytes -= call.ask.data.len();
         Some(call)
     }
 
-    /// Ids in the order in which they were asked.
-    pub(super) fn in_order(&self, of: impl Fn(&Call<C>) -> bool) -> Vec<RequestId> {
-        let mut ids: Vec<_> = self.by_id.iter().filter(|(_, call)| of(call)).map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.earliest
-    }
-
-    /// Forgets a call and tells its caller.
-    pub(super) fn end(&mut self, id: RequestId, result: Result<Bytes, Error>) {
-        self.end_with(id, Ending { result, info: None, counts: None });
-    }
-
-    pub(super) fn end_with(&mut self, id: RequestId, ending: Ending) {
-        if let Some(caller) = self.remove(id).and_then(|call| call.caller) {
-            caller.end(ending);
-        }
-    }
-
-    /// Ends what is overdue.
-    pub(super) fn handle_timeout(&mut self, now: Instant, patience: Duration) {
-        if self.earliest.is_none_or(|earliest| now < earliest) {
-            return;
-        }
-        let overdue = self.in_order(|call| call.deadline(patience).is_some_and(|deadline| deadline <= now));
-        for id in overdue {
-            if let Some(error) = self.by_id.get(&id).map(|call| call.overdue(now)) {
-                self.end(id, Err(error));
+    /// Nobody waits for it any more. Whether it was known.
+    pub(super) fn cancel(&mut self, id: u64, is_welcome: bool) -> bool {
+        let Some(call) = self.waiting.remove(&id) else { return self.cancelling.contains_key(&id) };
+        self.bytes -= call.ask.data.len();
+        if call.is_said() {
+            let (said_on, until) = (call.said_on(), call.due(self.patience));
+            self.cancelling.insert(id, Cancelling { said_on, until, settled_by_pong: None });
+            if is_welcome {
+                self.to_cancel.push_back(id);
             }
         }
-        let next = self.by_id.values().filter_map(|call| call.deadline(patience)).min();
-        self.earliest = next.map(|next| next.max(now + LOOK_AFTER));
-    }
-
-    /// The server has read everything up to this connection's bare cancels.
-    pub(super) fn bare_cancels_arrived(&mut self) {
-        if self.bare_cancels > 0 {
-            self.bare_cancels = 0;
-            for id in self.in_order(|call| call.stage == Stage::Cancelling { bare: true }) {
-                self.remove(id);
-            }
-        }
-    }
-}
-
-impl<C: Caller> Session<C> {
-    /// Asks. A call that cannot be taken ends at once.
-    pub(crate) fn ask(&mut self, id: RequestId, ask: Ask, caller: C) {
-        match self.refusal(&ask) {
-            Some(error) => caller.end(Ending { result: Err(error), info: None, counts: None }),
-            None => self.take_over(id, ask, caller),
-        }
-    }
-
-    /// Why this call cannot be taken.
-    fn refusal(&self, ask: &Ask) -> Option<Error> {
-        let words::Limits { calls, bytes, .. } = self.limits;
-        let action = &ask.action;
-        if self.calls.len() >= calls {
-            let message =
-                format!("{action}: {calls} calls of this client wait already: make fewer at once, or raise max_calls");
-            return Some(Error::new(Code::Overloaded, Ran::No, message));
-        }
-        if self.calls.bytes.saturating_add(ask.data.len()) > bytes {
-            let message = format!(
-                "{action}: calls of this client hold {bytes} bytes already: make fewer at once, or raise max_bytes"
-            );
-            return Some(Error::new(Code::Overloaded, Ran::No, message));
-        }
-        if ask.ttl == Some(Duration::ZERO) && !self.is_welcome() {
-            let message = format!("{action}: no server is connected, and with ttl 0 it does not wait for one");
-            return Some(Error::new(Code::Expired, Ran::No, message));
-        }
-        None
-    }
-
-    /// Takes a call that was let in once already, by this session or by the one before.
-    pub(crate) fn take_over(&mut self, id: RequestId, ask: Ask, caller: C) {
-        let call = Call { ask, caller: Some(caller), stage: Stage::Unsaid, said_on: 0, lost: 0, parts_seen: 0 };
-        self.calls.insert(id, call, self.limits.patience);
-        self.say_if_welcome(|| Say::Request(id));
-    }
-
-    /// Nobody waits for this call any more. `false` if it is not known here.
-    pub(crate) fn cancel(&mut self, id: RequestId) -> bool {
-        let Some(call) = self.calls.get_mut(id) else { return false };
-        if call.stage == Stage::Unsaid {
-            self.calls.remove(id);
-            return true;
-        }
-        call.caller = None;
-        let freed = std::mem::take(&mut call.ask.data).len();
-        call.stage = Stage::Cancelling { bare: false };
-        self.calls.bytes -= freed;
-        self.say_if_welcome(|| Say::Cancel(id));
         true
     }
 
-    /// Gives up the calls that were never said here, for the session with another server, in order.
-    pub(crate) fn take_unsaid(&mut self) -> Vec<(RequestId, Ask, C)> {
-        let ids = self.calls.in_order(|call| call.stage == Stage::Unsaid);
-        let mut unsaid = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(Call { ask, caller: Some(caller), .. }) = self.calls.remove(id) {
-                unsaid.push((id, ask, caller));
-            }
-        }
-        unsaid
+    /// The server leaves and has not taken it: it waits for the session with another one.
+    pub(super) fn unsay(&mut self, id: u64, mut call: Call<C>) {
+        call.unsay();
+        self.put(id, call);
     }
 
-    /// Ends every call, because there will be no connection any more.
-    pub(crate) fn give_up(&mut self, code: Code, why: &str) {
-        for id in self.calls.in_order(|_| true) {
-            let said = self.calls.get_mut(id).is_some_and(|call| call.said_on > 0);
-            self.calls.end(id, Err(Error::new(code, if said { Ran::Maybe } else { Ran::No }, why)));
+    // ── connections
+
+    /// The connection is gone, and what was to be written on it. A ttl of 0 does not wait for the next one.
+    pub(super) fn disconnected(&mut self) {
+        self.to_say.clear();
+        self.to_cancel.clear();
+        for (_, call) in self.waiting.extract_if(|_, call| !call.is_said() && call.ask.ttl == Some(Duration::ZERO)) {
+            self.bytes -= call.ask.data.len();
+            let ran = call.ran();
+            call.fail(Code::Expired, ran, NOT_CONNECTED);
         }
     }
 
-    /// The server does not know this session any more. What was said may have run; only what may be given to one more handler is said again.
+    /// The server does not know this session any more, nor what was said in it.
     pub(super) fn session_lost(&mut self) {
-        for id in self.calls.in_order(|call| call.said_on > 0) {
-            let Some(call) = self.calls.get_mut(id) else { continue };
-            call.lost += 1;
-            if call.stage != Stage::Said {
-                self.calls.remove(id);
-            } else if call.attempts_left() == 0 {
-                let message = format!(
-                    "the server does not know this client any more, so nobody can say what became of {}: look before you ask again",
-                    call.ask.action
-                );
-                self.calls.end(id, Err(Error::new(Code::Disconnected, Ran::Maybe, message)));
-            }
+        self.cancelling.clear();
+        let lost = |_: &u64, call: &mut Call<C>| call.is_said() && !call.survives_the_session();
+        for (_, call) in self.waiting.extract_if(lost) {
+            self.bytes -= call.ask.data.len();
+            call.fail(Code::Disconnected, Ran::Maybe, SESSION_LOST);
         }
+        // What is unsaid again is due earlier than it was.
+        self.earliest = self.waiting.values().map(|call| call.due(self.patience)).fold(None, earlier);
+    }
+
+    /// Everything is to be said on a new connection; `fresh` is whether that holds for what was never said before, too.
+    pub(super) fn announce(&mut self, fresh: bool) {
+        let mut ids: Vec<_> =
+            self.waiting.iter().filter(|(_, call)| fresh || !call.is_fresh()).map(|(&id, _)| id).collect();
+        ids.sort_unstable();
+        self.to_say = ids.into();
+        let mut ids: Vec<_> = self.cancelling.keys().copied().collect();
+        ids.sort_unstable();
+        self.to_cancel = ids.into();
+        for cancelling in self.cancelling.values_mut() {
+            cancelling.settled_by_pong = None;
+        }
+    }
+
+    /// What was never said is not written on this connection any more.
+    pub(super) fn hold_back(&mut self) {
+        let waiting = &self.waiting;
+        self.to_say.retain(|id| waiting.get(id).is_some_and(|call| !call.is_fresh()));
+    }
+
+    /// Gives up what was never said, for the session with another server.
+    pub(super) fn take_fresh(&mut self) -> Vec<(RequestId, Ask, C)> {
+        self.hold_back();
+        let mut taken: Vec<_> = self.waiting.extract_if(|_, call| call.is_fresh()).collect();
+        taken.sort_unstable_by_key(|(id, _)| *id);
+        self.bytes -= taken.iter().map(|(_, call)| call.ask.data.len()).sum::<usize>();
+        taken.into_iter().map(|(id, call)| (RequestId::truncated(id), call.ask, call.caller)).collect()
+    }
+
+    /// Ends all of them.
+    pub(super) fn give_up(&mut self, code: Code, why: &str) {
+        self.to_say.clear();
+        self.to_cancel.clear();
+        self.cancelling.clear();
+        self.bytes = 0;
+        let mut all: Vec<_> = self.waiting.drain().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        for (_, call) in all {
+            let ran = call.ran();
+            call.fail(code, ran, why);
+        }
+    }
+
+    // ── writing
+
+    pub(super) fn has_requests(&self) -> bool {
+        !self.to_say.is_empty()
+    }
+
+    pub(super) fn has_cancels(&self) -> bool {
+        !self.to_cancel.is_empty()
+    }
+
+    /// Writes the next request, or ends it instead. False if there is none.
+    pub(super) fn say_next(&mut self, now: Instant, way: Way, out: &mut BytesMut) -> bool {
+        let Some(id) = self.to_say.pop_front() else { return false };
+        let Some(call) = self.waiting.get_mut(&id) else { return true };
+        match call.obstacle(now, way.max_frame) {
+            None if call.write(now, id, way.connection, out).is_some() => {}
+            obstacle => self.end_unwritten(id, obstacle),
+        }
+        true
+    }
+
+    fn end_unwritten(&mut self, id: u64, obstacle: Option<Obstacle>) {
+        let Some(call) = self.take(id) else { return };
+        let ran = call.ran();
+        match obstacle {
+            Some(Obstacle::NobodyWaits) => {}
+            Some(Obstacle::TooLate) => call.end_overdue(),
+            Some(Obstacle::TooLarge(text)) => call.fail(Code::TooLarge, ran, text),
+            None => call.fail(Code::BadRequest, ran, "the name of the action is not one"),
+        }
+    }
+
+    /// Writes the next cancel. `None` if there is none, else whether a `ping` must follow.
+    pub(super) fn say_cancel(&mut self, way: Way, out: &mut BytesMut) -> Option<bool> {
+        let id = self.to_cancel.pop_front()?;
+        let Some(cancelling) = self.cancelling.get_mut(&id) else { return Some(false) };
+        ClientFrame::from(Cancel { id: RequestId::truncated(id) }).write(b"", out);
+        let unannounced = cancelling.said_on != way.connection;
+        cancelling.settled_by_pong = unannounced.then_some(way.pings + 1);
+        Some(unannounced)
+    }
+
+    /// The server has answered so many pings.
+    pub(super) fn pong(&mut self, pongs: u64) {
+        self.cancelling.retain(|_, cancelling| cancelling.settled_by_pong.is_none_or(|pong| pong > pongs));
+    }
+
+    // ── time
+
+    /// When the deadlines are to be looked at.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.all() == 0 {
+            return None;
+        }
+        self.earliest.map(|earliest| self.look_from.map_or(earliest, |from| from.max(earliest)))
+    }
+
+    /// Ends those whose time is up.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        self.look_from = now.checked_add(LOOK_EVERY);
+        let (mut earliest, patience) = (None, self.patience);
+        let mut is_due = |due: Option<Instant>| {
+            let is_due = due.is_some_and(|due| due <= now);
+            if !is_due {
+                earliest = earlier(earliest, due);
+            }
+            is_due
+        };
+        self.cancelling.retain(|_, cancelling| !is_due(cancelling.until));
+        for (_, call) in self.waiting.extract_if(|_, call| is_due(call.due(patience))) {
+            self.bytes -= call.ask.data.len();
+            call.end_overdue();
+        }
+        self.earliest = earliest;
     }
 }
+
+pub(super) const NOT_CONNECTED: &str = "no server is connected, and a ttl of 0 does not wait for one";
+
+const SESSION_LOST: &str = "the server no longer knows this client's session, so it cannot be said whether the work ran: allow more attempts if it may run twice";

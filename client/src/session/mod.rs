@@ -31,94 +31,189 @@
 //! When a connection breaks, the session stays. Bytes that were written may not have arrived, so on the next connection everything is
 //! said again, in the order of PROTOCOL's chapter on resuming. If the server does not know the session any more, a call that was said may have
 //! run: it is announced again only if `attempts` allow one more handler, else it ends as `disconnected` (ran: maybe).
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `hear`, `say` | the frames of the server, and what is written when |
+//! | `call`, `calls` | one call, and all of them: their lives, their deadlines |
+//! | `work` | deliveries that are held, answers that are kept |
+//! | `services` | what is served |
+//! | `line` | what holds for one connection only: greeting, heartbeats, acks |
+//! | `words` | what goes in and comes out |
 
+mod call;
 mod calls;
-mod connection;
-mod deliveries;
-mod hearing;
-mod saying;
+mod hear;
+mod ids;
+mod line;
+mod say;
+mod services;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
+mod work;
 
-pub(crate) use words::{Ask, Broken, Caller, Delivery, Ending, Event, Identity, Limits, Part, Verdict};
-pub(crate) use words::{Counts, Info};
+pub(crate) use words::{Ask, Broken, Caller, Counts, Delivery, Ending, Event, Identity, Info, Limits, Part, Verdict};
 
+use crate::error::Error;
+use answerback_protocol::{Code, DeliveryId, Ran, RequestId};
 use calls::Calls;
-use connection::Connection;
-use deliveries::Deliveries;
-use saying::Say;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use line::Line;
+use services::Services;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use work::Work;
 
 /// One session with one server, over as many connections as it takes.
-#[derive(Debug)]
 pub(crate) struct Session<C> {
     identity: Identity,
     limits: Limits,
-    /// What belongs to this one connection and is forgotten with it.
-    connection: Connection,
-    /// Whether something was said after hello, so that the server may know the session when we come back.
-    was_used: bool,
+    line: Line,
+    /// Whether the server has ever let this session in.
+    was_welcome: bool,
     calls: Calls<C>,
-    deliveries: Deliveries,
-    /// Actions that are served, and their credit.
-    serves: BTreeMap<Box<str>, u32>,
-    /// Actions that are served no more, until the server has confirmed it.
-    unserving: BTreeSet<Box<str>>,
-    /// What is to be said on this connection, in order.
-    say: VecDeque<Say>,
+    work: Work,
+    services: Services,
     events: VecDeque<Event>,
-    /// Whether requests that are unsaid stay so, because the server leaves.
+    /// Whether what was never said is for another server.
     leaving: bool,
     bye: Bye,
 }
 
-/// How far the goodbye is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bye {
     No,
-    /// After all that is to be said.
     Wanted,
     Said,
 }
 
 impl<C: Caller> Session<C> {
-    /// A session that no server knows yet.
     pub(crate) fn new(identity: Identity, limits: Limits) -> Self {
         Self {
             identity,
             limits,
-            connection: Connection::default(),
-            was_used: false,
-            calls: Calls::default(),
-            deliveries: Deliveries::default(),
-            serves: BTreeMap::new(),
-            unserving: BTreeSet::new(),
-            say: VecDeque::new(),
+            line: Line::away(0),
+            was_welcome: false,
+            calls: Calls::new(limits.patience),
+            work: Work::new(),
+            services: Services::default(),
             events: VecDeque::new(),
             leaving: false,
             bye: Bye::No,
         }
     }
 
-    // ── what the application asks ────────────────────────────────────────────────────────────────
+    // ── the connection
 
-    /// Serves an action from now on, also on connections to come.
-    pub(crate) fn serve(&mut self, action: &str, credit: u32) {
-        self.unserving.remove(action);
-        self.serves.insert(action.into(), credit);
-        self.say_if_welcome(|| Say::Serve(action.into()));
+    /// There is a socket: `hello` will be the first thing to transmit.
+    pub(crate) fn connected(&mut self, now: Instant) {
+        self.disconnected(now);
+        self.line = self.line.connected(now.checked_add(self.limits.welcome_within));
     }
 
-    /// Serves it no more; deliveries under way go on.
-    pub(crate) fn unserve(&mut self, action: &str) {
-        if self.serves.remove(action).is_some() {
-            self.unserving.insert(action.into());
-            self.say_if_welcome(|| Say::Unserve(action.into()));
+    /// The socket is gone. The session stays.
+    pub(crate) fn disconnected(&mut self, _now: Instant) {
+        if self.line.is_away() {
+            return;
+        }
+        self.line = Line::away(self.line.number);
+        self.calls.disconnected();
+        self.work.disconnected();
+        self.services.disconnected();
+    }
+
+    /// The most that the first length of a frame from the server may say.
+    pub(crate) fn frame_limit(&self) -> u32 {
+        self.line.frame_limit()
+    }
+
+    /// Bytes came, whatever they are.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.line.heard(now);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, if nothing happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let connection = call::earlier(self.line.poll_timeout(), self.work.poll_timeout());
+        call::earlier(connection, self.calls.poll_timeout())
+    }
+
+    /// Does what time asks for. May be called too early.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Broken> {
+        self.calls.handle_timeout(now);
+        self.line.handle_timeout(now)?;
+        match self.work.poll_timeout() {
+            Some(due) if due <= now => Err(Broken::Unacknowledged),
+            _ => Ok(()),
         }
     }
 
-    /// Says goodbye after everything else that is to be said. The server ends the session then.
+    /// What has happened that the shell must know of, in order.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    // ── what the application asks
+
+    /// Takes a call in, or ends it at once. The id is one that no session of this client has used.
+    pub(crate) fn ask(&mut self, now: Instant, id: RequestId, ask: Ask, caller: C) {
+        match self.refusal(now, &ask) {
+            Some(error) => caller.end(Ending::failed(error)),
+            None => self.take_over(id, ask, caller),
+        }
+    }
+
+    fn refusal(&self, now: Instant, ask: &Ask) -> Option<Error> {
+        let refused = |code, message| Some(Error::new(code, Ran::No, message));
+        let Limits { calls, bytes, .. } = self.limits;
+        if self.calls.all() >= calls {
+            let text = format!("{calls} calls wait already: wait for answers, or raise max_calls of the client");
+            return refused(Code::Overloaded, text);
+        }
+        if self.calls.bytes().saturating_add(ask.data.len()) > bytes {
+            let text = format!(
+                "calls that wait would have more than {bytes} bytes of data: wait for answers, or raise max_bytes of the client"
+            );
+            return refused(Code::Overloaded, text);
+        }
+        if let Some(text) = call::too_large(ask, self.line.max_frame).filter(|_| self.is_welcome()) {
+            return refused(Code::TooLarge, text);
+        }
+        let spent = now.saturating_duration_since(ask.asked);
+        if ask.timeout.is_some_and(|timeout| timeout <= spent) {
+            return refused(Code::Timeout, "its time was up before it was made".to_owned());
+        }
+        None
+    }
+
+    /// Nobody waits for this call any more. False if it is not known here.
+    pub(crate) fn cancel(&mut self, id: RequestId) -> bool {
+        self.calls.cancel(id.get(), self.is_welcome())
+    }
+
+    /// Serves an action, or changes its credit. It is said again on every new connection.
+    pub(crate) fn serve(&mut self, action: &str, credit: u32) {
+        self.services.serve(action, credit);
+        self.work.extend_credit(credit);
+    }
+
+    /// Takes no more deliveries of this action. [`Event::Unserved`] says when none come.
+    pub(crate) fn unserve(&mut self, action: &str) {
+        self.services.unserve(action, &mut self.events);
+    }
+
+    /// Answers a delivery. False if it is not held, or if a part was too large and has ended it.
+    pub(crate) fn answer(&mut self, id: DeliveryId, verdict: Verdict) -> bool {
+        self.work.answer(id, verdict, self.line.max_frame)
+    }
+
+    /// Hands back a delivery that was not started. False if it is not held.
+    pub(crate) fn release(&mut self, id: DeliveryId) -> bool {
+        let Line { number, resume_due, .. } = self.line;
+        self.work.release(id, number, resume_due || !self.is_welcome())
+    }
+
+    /// Leaves for good, when all has been said that is to be said.
     pub(crate) fn bye(&mut self) {
         if self.bye == Bye::No {
             self.bye = Bye::Wanted;
@@ -129,48 +224,66 @@ impl<C: Caller> Session<C> {
         self.bye == Bye::Said
     }
 
-    // ── moving to another server ─────────────────────────────────────────────────────────────────
+    // ── moving to another server
 
-    /// Requests that are unsaid stay so, to be taken to another server; everything else goes on.
+    /// From now on no call is written that was never said. Everything else goes on.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
+        self.calls.hold_back();
     }
 
-    /// What is served, for the session that comes after this one.
-    pub(crate) fn served(&self) -> Vec<(Box<str>, u32)> {
-        self.serves.iter().map(|(action, credit)| (action.clone(), *credit)).collect()
+    /// The server has gone before another could take over: everything is for the one that is found next.
+    pub(crate) fn stay(&mut self) {
+        self.leaving = false;
     }
 
-    /// No call waits, no delivery is held, and every reply was written.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.deliveries.is_idle()
+    /// Gives up the calls that certainly did not run, in order, for [`Self::take_over`] of another session.
+    pub(crate) fn take_unsaid(&mut self) -> Vec<(RequestId, Ask, C)> {
+        self.calls.take_fresh()
     }
 
-    // ── getters ──────────────────────────────────────────────────────────────────────────────────
-
-    /// Whether the server has let us in on this connection.
-    pub(crate) fn is_welcome(&self) -> bool {
-        self.connection.is_welcome()
-    }
-
-    /// Calls that wait, those being cancelled included.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.len()
-    }
-
-    /// Bytes of replies that the server has not acknowledged.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.deliveries.kept_bytes()
-    }
-
-    pub(crate) fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// On the next connection everything is said anyway.
-    fn say_if_welcome(&mut self, say: impl FnOnce() -> Say) {
-        if self.connection.is_welcome() {
-            self.say.push_back(say());
+    /// Takes in a call that was admitted before.
+    pub(crate) fn take_over(&mut self, id: RequestId, ask: Ask, caller: C) {
+        if ask.ttl == Some(Duration::ZERO) && !self.is_welcome() {
+            return caller.end(Ending::failed(Error::new(Code::Expired, Ran::No, calls::NOT_CONNECTED)));
         }
+        self.calls.insert(id.get(), ask, caller, self.is_welcome() && !self.leaving);
+    }
+
+    /// What is served and with which credit, for the next session.
+    pub(crate) fn served(&self) -> Vec<(Box<str>, u32)> {
+        self.services.served()
+    }
+
+    /// Whether no call waits, no delivery is held and every answer was written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls() == 0 && self.held() == 0 && !self.work.has_unwritten() && !self.calls.has_cancels()
+    }
+
+    /// Ends every call with this code.
+    pub(crate) fn give_up(&mut self, code: Code, why: &str) {
+        self.calls.give_up(code, why);
+    }
+
+    // ── what is so
+
+    /// Whether the server has let this client in on this connection.
+    pub(crate) fn is_welcome(&self) -> bool {
+        self.line.is_welcome()
+    }
+
+    /// Calls that wait for their answers, without those that nobody wants any more.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.waiting()
+    }
+
+    /// Deliveries that are not answered.
+    pub(crate) fn held(&self) -> usize {
+        self.work.held()
+    }
+
+    /// Data of the answers that the server has not acknowledged.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.work.kept_bytes()
     }
 }

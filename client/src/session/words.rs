@@ -35,6 +35,8 @@ pub(crate) trait Caller {
     fn part(&mut self, part: Part) -> bool;
     /// The last answer.
     fn end(self, ending: Ending);
+    /// Whether nobody waits any more, although nobody has said so.
+    fn is_gone(&self) -> bool;
 }
 
 /// One of several answers.
