@@ -15,12 +15,16 @@ pub(crate) fn banner(settings: &Settings, running: &Running) -> String {
     line("listen", &running.address().to_string());
     line("admin", admin.as_deref().unwrap_or("off"));
     line("data", &running.data_dir().display().to_string());
-    match &admin {
-        Some(admin) => line("try", &format!("curl -s {admin}/readyz")),
-        None => line("try", "answerback-server --help"),
-    }
+    line("try", &serve_command(&running.address().to_string()));
     let deadline = print_duration(settings.drain_deadline);
     line("stop", &format!("Ctrl-C: running work may finish within {deadline}; again: at once"));
     text.push('\n');
     text
+}
+
+/// What to type in another terminal. The tool finds a server at the usual address by itself.
+fn serve_command(address: &str) -> String {
+    let usual = Settings::default().listen.to_string();
+    let server = if address == usual { String::new() } else { format!(" --server {address}") };
+    format!("answerback serve hello --echo{server}")
 }
