@@ -50,8 +50,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// 30 s, as the server's own default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// 65,536 calls: at 1 ms each that is 65 million calls a second; more than that wait for something that does not come.
-const MAX_CALLS: usize = 65_536;
+/// 4,096 calls: as many answers as a server keeps for a client that is away. With more of them under way when a connection breaks, the oldest answers could be
+/// lost, and those calls run again.
+const MAX_CALLS: usize = 4_096;
 
 /// 64 MiB of data of calls that wait.
 const MAX_BYTES: usize = 64 << 20;
@@ -149,7 +150,8 @@ impl Builder {
         self
     }
 
-    /// How many calls may wait for their answers at once; one more fails as `overloaded`. Default 65,536.
+    /// How many calls may wait for their answers at once; one more fails as `overloaded`. Default 4,096: as many answers as a server keeps for a client
+    /// whose connection broke (its `--kept-replies`). Raise both or none, or a broken connection may make a call run twice.
     ///
     /// ```
     /// let builder = answerback::Client::builder("127.0.0.1:7040").max_calls(1_000);
