@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
-/// Parts that may wait for a slow reader …
-const PARTS_WAITING_MAX: usize = 1_024;
+/// Parts that may wait for a slow reader: several times what comes before a reader on the same thread has its turn …
+const PARTS_WAITING_MAX: usize = 65_536;
 
 /// … and their bytes: 64 MiB. A reader that falls behind further loses its call, because nobody else can wait for it.
 const PART_BYTES_WAITING_MAX: usize = 64 << 20;

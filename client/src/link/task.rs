@@ -117,12 +117,12 @@ impl Task {
             self.fail_first = false;
         }
         let error = match ended {
-            Ended::Obey(obey) => return self.obey(obey),
             Ended::SaidBye => return After::End,
-            Ended::Broken(broken) => match self.judge(broken, address) {
+            Ended::Obey(Obey::Broken(broken)) | Ended::Broken(broken) => match self.judge(broken, address) {
                 Ok(error) => error,
                 Err(after) => return after,
             },
+            Ended::Obey(obey) => return self.obey(obey),
             Ended::Io(error) => lost_server(address, &error),
         };
         tracing::debug!(address, %error, "connection lost");

@@ -23,6 +23,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Bytes collected for one write. More would only wait in the socket's buffer.
 const WRITE_BYTES: usize = 64 << 10;
 
+/// Turns, before other tasks of the thread have theirs: those who read what came among them.
+const TURNS_AT_ONCE: usize = 8;
+
 /// Why a connection has ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -58,14 +61,14 @@ impl<'a> Connection<'a> {
         self.was_welcome
     }
 
-    /// Turns until nothing moves any more.
+    /// Turns until nothing moves any more, or it is time for others.
     pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
-        loop {
+        for _ in 0..TURNS_AT_ONCE {
             let read = self.read(context);
             // What was read before the end still counts.
             let decided = self.decide(context, matches!(read, Ok(true)));
             for work in self.works.drain(..) {
-                work.start();
+                work.begin();
             }
             let decided = match decided {
                 Ok(decided) => decided,
@@ -87,6 +90,8 @@ impl<'a> Connection<'a> {
                 return Poll::Pending;
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads once; whether there may be more.

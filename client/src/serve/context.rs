@@ -1,13 +1,12 @@
 //! What a handler may know of the call it works on, and what it may do meanwhile.
 
-use super::work::Control;
+use super::control::Control;
 use crate::ask::{Broadcast, Call, Send};
 use crate::client::Client;
 use crate::error::Error;
 use crate::link::LinkNumber;
 use crate::raw::encode;
 use crate::session::{Delivery, Verdict};
-use answerback_protocol::limits::KEPT_REPLY_BYTES_MAX;
 use answerback_protocol::{Code, DeliveryId, Ran};
 use serde::Serialize;
 use std::fmt;
@@ -132,7 +131,7 @@ impl Context {
     /// # }
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.inner.control.stop().is_cancelled()
+        self.inner.control.is_stopped()
     }
 
     /// Waits until nobody waits for the answer any more. A handler is dropped then, unless its service has a [grace](crate::Serve::cancel_grace).
@@ -146,7 +145,7 @@ impl Context {
     /// # }
     /// ```
     pub async fn cancelled(&self) {
-        self.inner.control.stop().cancelled().await;
+        self.inner.control.stopped().await;
     }
 
     /// The client that serves, for what the call has nothing to do with.
@@ -226,7 +225,7 @@ impl Context {
                 let mut inside = shared.lock();
                 let gone = || Error::new(Code::Cancelled, Ran::Maybe, "this call was answered or given up already");
                 let link = inside.link(*link).ok_or_else(gone)?;
-                if link.session.kept_bytes() < KEPT_REPLY_BYTES_MAX {
+                if link.session.has_room_for_parts() {
                     let told = link.session.answer(*id, Verdict::Part(data));
                     let waker = link.take_waker();
                     drop(inside);

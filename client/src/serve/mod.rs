@@ -11,6 +11,7 @@
 //! ```
 
 mod context;
+mod control;
 mod handler;
 mod service;
 mod services;

@@ -1,7 +1,8 @@
 //! Which actions this client serves, and the deliveries it has.
 
+use super::control::Control;
 use super::handler::Erased;
-use super::work::{Control, Work};
+use super::work::Work;
 use crate::error::Error;
 use crate::link::LinkNumber;
 use crate::session::Delivery;
@@ -24,7 +25,7 @@ pub(crate) struct Plan {
 #[derive(Default)]
 pub(crate) struct Services {
     by_action: BTreeMap<Box<str>, Entry>,
-    works: HashMap<(LinkNumber, DeliveryId), Arc<Control>>,
+    works: HashMap<(LinkNumber, DeliveryId), Arc<Control>, foldhash::fast::RandomState>,
     /// Whether the client leaves and takes nothing new.
     leaving: bool,
     pub(crate) counts: WorkCounts,

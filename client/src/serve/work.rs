@@ -1,8 +1,8 @@
 //! One delivery, from its arrival to its answer: a task of its own.
 
 use super::context::Context;
-use super::handler::Erased;
-use super::services::WorkCounts;
+use super::control::Control;
+use super::handler::{Erased, Handling};
 use crate::client::Client;
 use crate::fault::Fault;
 use crate::link::LinkNumber;
@@ -12,13 +12,11 @@ use answerback_protocol::DeliveryId;
 use bytes::Bytes;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A delivery and all that its work needs.
 pub(crate) struct Work {
@@ -34,118 +32,102 @@ pub(crate) struct Work {
     pub(crate) control: Arc<Control>,
 }
 
-/// How work is stopped from outside.
-#[derive(Debug, Default)]
-pub(crate) struct Control {
-    phase: AtomicU8,
-    stop: CancellationToken,
-}
-
-/// Phases of work. Only what is unstarted can be handed back, and that is decided in one step.
-const UNSTARTED: u8 = 0;
-const STARTED: u8 = 1;
-const HANDED_BACK: u8 = 2;
-/// Dropped where it stands; nothing is said about it.
-const CUT_OFF: u8 = 3;
-
-impl Control {
-    /// Nobody waits for the answer any more.
-    pub(crate) fn cancel(&self) {
-        // What was not started need not be.
-        self.hand_back();
-        self.stop.cancel();
-    }
-
-    /// Back to the broker, if it was not started.
-    pub(crate) fn hand_back(&self) {
-        if self.phase.compare_exchange(UNSTARTED, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.stop.cancel();
-        }
-    }
-
-    pub(crate) fn cut_off(&self) {
-        self.phase.store(CUT_OFF, Ordering::Release);
-        self.stop.cancel();
-    }
-
-    /// Begins the work, unless it was taken away.
-    fn start(&self) -> bool {
-        self.phase.compare_exchange(UNSTARTED, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    fn is_cut_off(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == CUT_OFF
-    }
-
-    /// Rings once when the work is to stop.
-    pub(crate) fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
+/// Work that has begun.
+struct Started {
+    shared: Arc<Shared>,
+    link: LinkNumber,
+    id: DeliveryId,
+    control: Arc<Control>,
+    cancel_grace: Duration,
+    /// Free for the next when this is dropped.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Work {
-    /// Lets it run on its own.
-    pub(crate) fn start(self) {
-        tokio::spawn(self.run());
-    }
-
-    async fn run(self) {
-        let slots = Arc::clone(&self.slots);
-        let Some(_slot) = self.slot(&slots).await.filter(|_| self.control.start()) else {
-            return self.hand_back();
-        };
-        let (shared, link, id, control) = (self.shared, self.link, self.delivery.id, self.control);
-        let data = self.delivery.data.clone();
-        let context = Context::new(self.client, link, self.delivery, Arc::clone(&control));
-        let handler = self.handler;
-        let handling = caught(async move { handler.handle(context, data).await });
-        let outcome = stoppable(&control, self.cancel_grace, handling).await;
-        match outcome {
-            _ if control.is_cut_off() => shared.finish(link, id, None, |counts| counts.cut_off += 1),
-            Some(Ok(answer)) => shared.finish(link, id, Some(Verdict::Done(answer)), |counts| counts.finished += 1),
-            Some(Err(fault)) => shared.finish(link, id, Some(Verdict::Fault(fault)), |counts| counts.finished += 1),
-            None => {
-                let fault = Fault::new("cancelled", "the caller has gone or its time is up, and the work was stopped");
-                shared.finish(link, id, Some(Verdict::Fault(fault)), |counts| counts.finished += 1);
+    /// Lets it run on its own: at once if there is a slot and the pace allows it, else when it is so.
+    pub(crate) fn begin(self) {
+        match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(slot) if self.start_at.is_none() => {
+                tokio::spawn(self.run(slot));
+            }
+            _ => {
+                tokio::spawn(self.wait_and_run());
             }
         }
     }
 
-    /// A free slot, when the pace allows it; nothing if the work was taken away before.
-    async fn slot<'a>(&self, slots: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
-        if let (None, Ok(slot)) = (self.start_at, slots.try_acquire()) {
-            return Some(slot);
-        }
-        let wait = async {
-            if let Some(at) = self.start_at {
-                tokio::time::sleep_until(at.into()).await;
+    /// Boxed, so that work which need not wait is no larger for it.
+    fn wait_and_run(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let slot = async {
+                if let Some(at) = self.start_at {
+                    tokio::time::sleep_until(at.into()).await;
+                }
+                // Slots are never closed, so one is always granted.
+                Arc::clone(&self.slots).acquire_owned().await.ok()
+            };
+            match self.control.unless_stopped(slot).await.flatten() {
+                Some(slot) => self.run(slot).await,
+                None => self.hand_back(),
             }
-            slots.acquire().await
-        };
-        // Slots are never closed, so one is always granted.
-        until(&self.control.stop, wait).await?.ok()
+        })
+    }
+
+    /// Not an async function, so that what is only needed to begin is not carried along.
+    fn run(self, slot: OwnedSemaphorePermit) -> impl Future<Output = ()> + Send {
+        let Self { shared, client, link, delivery, handler, cancel_grace, control, .. } = self;
+        let (id, data) = (delivery.id, delivery.data.clone());
+        let context = Context::new(client, link, delivery, Arc::clone(&control));
+        let started = Started { shared, link, id, control, cancel_grace, _slot: slot };
+        async move {
+            if started.control.start() {
+                let outcome = started.stoppable(caught(handler, context, data)).await;
+                started.finish(outcome);
+            } else {
+                hand_back(&started.shared, &started.control, link, id);
+            }
+        }
     }
 
     fn hand_back(self) {
-        let mut inside = self.shared.lock();
-        if !self.control.is_cut_off() {
-            inside.release(self.link, self.delivery.id);
-        }
-        inside.services.ended(self.link, self.delivery.id, |counts| counts.handed_back += 1);
-        drop(inside);
-        self.shared.wake_all();
-        self.shared.quieter.notify_waiters();
+        hand_back(&self.shared, &self.control, self.link, self.delivery.id);
     }
 }
 
-impl Shared {
-    /// Says the last word on a delivery and forgets it.
-    fn finish(&self, link: LinkNumber, id: DeliveryId, verdict: Option<Verdict>, count: impl FnOnce(&mut WorkCounts)) {
-        let mut inside = self.lock();
-        inside.services.ended(link, id, count);
-        let waker = inside.link(link).and_then(|link| {
+impl Started {
+    /// Waits for the handler; when it is stopped, for as long as the grace more.
+    async fn stoppable<T>(&self, handling: impl Future<Output = T>) -> Option<T> {
+        let mut handling = pin!(handling);
+        if let Some(done) = self.control.unless_stopped(handling.as_mut()).await {
+            return Some(done);
+        }
+        if self.cancel_grace.is_zero() || self.control.is_cut_off() {
+            return None;
+        }
+        // Boxed: most work is not cancelled, and need not be larger for it.
+        Box::pin(tokio::time::timeout(self.cancel_grace, handling)).await.ok()
+    }
+
+    /// Says the last word.
+    fn finish(&self, outcome: Option<Result<Bytes, Fault>>) {
+        let verdict = match outcome {
+            _ if self.control.is_cut_off() => None,
+            Some(Ok(answer)) => Some(Verdict::Done(answer)),
+            Some(Err(fault)) => Some(Verdict::Fault(fault)),
+            None => {
+                let message = "the caller has gone or its time is up, and the work was stopped";
+                Some(Verdict::Fault(Fault::new("cancelled", message)))
+            }
+        };
+        let Self { shared, link, id, .. } = self;
+        let mut inside = shared.lock();
+        let cut_off = verdict.is_none();
+        inside.services.ended(*link, *id, |counts| {
+            *if cut_off { &mut counts.cut_off } else { &mut counts.finished } += 1;
+        });
+        let waker = inside.link(*link).and_then(|link| {
             if let Some(verdict) = verdict {
-                link.session.answer(id, verdict);
+                link.session.answer(*id, verdict);
             }
             link.take_waker()
         });
@@ -153,46 +135,38 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
-        self.quieter.notify_waiters();
+        shared.quieter.notify_waiters();
     }
 }
 
-/// Waits for `future`, but not beyond the ring of `stop`.
-async fn until<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut stop) = (pin!(future), pin!(stop.cancelled()));
-    poll_fn(|context| {
-        if stop.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
+/// Gives a delivery back that was not started.
+fn hand_back(shared: &Shared, control: &Control, link: LinkNumber, id: DeliveryId) {
+    let mut inside = shared.lock();
+    if !control.is_cut_off() {
+        inside.release(link, id);
+    }
+    inside.services.ended(link, id, |counts| counts.handed_back += 1);
+    drop(inside);
+    shared.wake_all();
+    shared.quieter.notify_waiters();
 }
 
-/// Waits for a handler; when it is stopped, for as long as the grace more.
-async fn stoppable<T>(control: &Control, grace: Duration, handling: impl Future<Output = T>) -> Option<T> {
-    let mut handling = pin!(handling);
-    if let Some(done) = until(&control.stop, handling.as_mut()).await {
-        return Some(done);
-    }
-    if grace.is_zero() || control.is_cut_off() {
-        return None;
-    }
-    tokio::time::timeout(grace, handling).await.ok()
-}
-
-/// A handler that panics answers with a fault, and the service goes on.
-async fn caught(handling: impl Future<Output = Result<Bytes, Fault>>) -> Result<Bytes, Fault> {
-    let mut handling = pin!(handling);
-    poll_fn(|context| {
+/// A handler that panics answers with a fault, and the service goes on. It begins when it is first polled, so that a panic in its first lines is caught, too.
+async fn caught(handler: Arc<dyn Erased>, context: Context, data: Bytes) -> Result<Bytes, Fault> {
+    let mut handling: Option<Handling> = None;
+    let mut input = Some((context, data));
+    poll_fn(|task| {
         // What the panic left behind is dropped and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
-            Ok(polled) => polled,
-            Err(_panic) => {
-                tracing::error!("a handler panicked; its caller was answered with a fault");
-                Poll::Ready(Err(Fault::new("panic", "the handler panicked: its own log says why")))
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some((context, data)) = input.take() {
+                handling = Some(handler.handle(context, data));
             }
-        }
+            handling.as_mut().map_or(Poll::Pending, |handling| handling.as_mut().poll(task))
+        }));
+        polled.unwrap_or_else(|_panic| {
+            tracing::error!("a handler panicked; its caller was answered with a fault");
+            Poll::Ready(Err(Fault::new("panic", "the handler panicked: its own log says why")))
+        })
     })
     .await
 }

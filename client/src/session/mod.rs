@@ -56,6 +56,7 @@ mod work;
 pub(crate) use words::{Ask, Broken, Caller, Counts, Delivery, Ending, Event, Identity, Info, Limits, Part, Verdict};
 
 use crate::error::Error;
+use answerback_protocol::limits::{KEPT_REPLIES_MAX, KEPT_REPLY_BYTES_MAX};
 use answerback_protocol::{Code, DeliveryId, Ran, RequestId};
 use calls::Calls;
 use line::Line;
@@ -282,8 +283,8 @@ impl<C: Caller> Session<C> {
         self.work.held()
     }
 
-    /// Data of the answers that the server has not acknowledged.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.work.kept_bytes()
+    /// Whether the server keeps up with the answers: it has acknowledged all but as many as it would keep itself.
+    pub(crate) fn has_room_for_parts(&self) -> bool {
+        self.work.kept() < KEPT_REPLIES_MAX && self.work.kept_bytes() < KEPT_REPLY_BYTES_MAX
     }
 }

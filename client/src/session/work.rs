@@ -81,6 +81,10 @@ impl Work {
         self.held.len()
     }
 
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }

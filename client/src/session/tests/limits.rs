@@ -135,7 +135,7 @@ fn an_answer_that_is_too_large_becomes_a_fault() {
     script.delivers(10);
     assert!(script.session.answer(delivery_id(10), Verdict::Done(data(2_000))));
     assert_eq!(script.said(), ["reply 10 fault too_large"]);
-    assert_eq!((script.session.held(), script.session.kept_bytes()), (0, 0));
+    assert_eq!((script.session.held(), script.session.work.kept_bytes()), (0, 0));
 }
 
 #[test]

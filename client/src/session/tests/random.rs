@@ -281,7 +281,7 @@ impl World {
         assert_eq!(self.script.session.calls.all(), 0);
         assert_eq!(self.script.session.calls.bytes(), 0);
         assert!(self.script.session.is_idle());
-        assert_eq!(self.script.session.kept_bytes(), 0);
+        assert_eq!(self.script.session.work.kept_bytes(), 0);
         assert_eq!(self.model.deliveries(), [0; 0], "the server waits for answers");
     }
 }

@@ -90,15 +90,15 @@ fn answers_are_said_again_until_they_are_acknowledged() {
         script.done(id, "12345");
     }
     assert_eq!(script.said().len(), 5);
-    assert_eq!(script.session.kept_bytes(), 25);
+    assert_eq!(script.session.work.kept_bytes(), 25);
     script.acknowledges(2);
-    assert_eq!(script.session.kept_bytes(), 15);
+    assert_eq!(script.session.work.kept_bytes(), 15);
     script.acknowledges(1);
     script.come_back(true);
     let again = ["reply 12 12345", "reply 13 12345", "reply 14 12345", "resume []", "serve a 100"];
     assert_eq!(script.said(), again);
     script.acknowledges(3);
-    assert_eq!(script.session.kept_bytes(), 0);
+    assert_eq!(script.session.work.kept_bytes(), 0);
     script.come_back(true);
     assert_eq!(script.said(), ["resume []", "serve a 100"]);
 }
@@ -158,7 +158,7 @@ fn a_server_that_acknowledges_nothing_is_left() {
     script.calls_and_says(1);
     let waited = script.idles(2);
     assert!(matches!(waited, Err(Broken::Unacknowledged)), "{waited:?}");
-    assert_eq!(script.session.kept_bytes(), 66_000);
+    assert_eq!(script.session.work.kept_bytes(), 66_000);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_server_that_acknowledges_late_gets_the_rest() {
     let rest = script.said();
     assert_eq!((rest.len(), rest.last().unwrap().as_str()), (66_000 - 65_536 + 1, "bye"));
     script.acknowledges(66_000);
-    assert_eq!(script.session.kept_bytes(), 0);
+    assert_eq!(script.session.work.kept_bytes(), 0);
     assert!(script.session.is_idle());
 }
 
