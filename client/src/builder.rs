@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// How long one try to connect may take, until the server's welcome. Default 10 s.
+    /// How long the network may take to open a connection, and then the server to say welcome. Default 10 s.
     ///
     /// ```
     /// let builder = answerback::Client::builder("127.0.0.1:7040").connect_timeout(std::time::Duration::from_secs(2));

@@ -4,7 +4,6 @@ use crate::ask::{Broadcast, Call, Options, Send};
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::leave::{self, Drained};
-use crate::link::Order;
 use crate::raw::{Raw, encode};
 use crate::serve::{Handler, Serve};
 use crate::shared::Shared;
@@ -30,21 +29,31 @@ pub async fn connect(address: impl Into<String>) -> Result<Client, Error> {
 
 /// A connection to a broker that calls and serves. Cloning it is cheap; all clones are one client.
 ///
-/// The client says goodbye when its last clone and its last [`Service`](crate::Service) are dropped: calls that wait are cancelled, and what its
-/// handlers work on goes to others. [`drain`](Self::drain) leaves in order.
-#[derive(Clone)]
+/// The client says goodbye when its last clone and its last [`Service`](crate::Service) are dropped: what its handlers work on is dropped, and goes to others where
+/// `attempts` allow. [`drain`](Self::drain) leaves in order. A handler that owns a clone keeps the client, which keeps the handler: such a client ends by `drain` or
+/// `close` only. A handler that makes calls takes a [`Context`](crate::Context), which does not.
 pub struct Client {
-    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    /// None in a context: a handler at work does not keep its client.
+    handle: Option<Arc<Handle>>,
 }
 
 /// What all clones share. When it goes, the client leaves.
 pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.order_all(Order::Leave);
+        leave::begin_closing(&self.shared);
+    }
+}
+
+/// A clone keeps the client open, also one of a context's.
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        let handle = self.handle.clone().or_else(|| self.shared.handle());
+        Self { shared: Arc::clone(&self.shared), handle }
     }
 }
 
@@ -52,15 +61,16 @@ impl Client {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let handle = Arc::new(Handle { shared: Arc::clone(shared) });
         shared.set_handle(&handle);
-        Self { handle }
+        Self { shared: Arc::clone(shared), handle: Some(handle) }
     }
 
-    pub(crate) fn of(handle: Arc<Handle>) -> Self {
-        Self { handle }
+    /// For a context.
+    pub(crate) fn that_keeps_nothing(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), handle: None }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
+        &self.shared
     }
 
     /// A client with settings of its own, which starts with [`connect`](Builder::connect) or [`start`](Builder::start).
@@ -171,7 +181,7 @@ impl Client {
     /// # }
     /// ```
     pub fn reconnect(&self) {
-        self.shared().order_all(Order::Reconnect);
+        self.shared().order_reconnect();
     }
 
     /// The client's name.
@@ -240,7 +250,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(feature = "signals")]
+    #[cfg(all(feature = "signals", unix))]
     pub async fn run_until_signal(&self, deadline: Duration) -> Result<Drained, Error> {
         crate::signals::run_until_signal(self, deadline).await
     }

@@ -197,11 +197,11 @@ impl From<std::convert::Infallible> for Fault {
     }
 }
 
-/// A call that a handler made for its work has failed: the fault has the same code and says whether a new try is safe.
+/// A call that a handler made for its work has failed: the fault has the same code and text. It does not say that a new try is safe, because what the handler did
+/// before it asked is done; only its author can say that, with [`Fault::retryable`].
 impl From<crate::Error> for Fault {
     fn from(error: crate::Error) -> Self {
-        let fault = Self::new(error.code().as_str(), error.to_string());
-        if error.is_safe_to_retry() { fault.retryable() } else { fault }
+        Self::new(error.code().as_str(), error.to_string())
     }
 }
 

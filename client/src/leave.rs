@@ -1,7 +1,7 @@
 //! Leaving: in order, or at once.
 
-use crate::link::Order;
-use crate::shared::Shared;
+use crate::serve::WorkCounts;
+use crate::shared::{Inside, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,60 +28,77 @@ pub struct Drained {
     pub cut_off: u64,
 }
 
-/// See [`Client::drain`](crate::Client::drain).
+impl Drained {
+    /// What was done between two counts.
+    pub(crate) fn between(before: WorkCounts, after: WorkCounts) -> Self {
+        Self {
+            finished: after.finished - before.finished,
+            handed_back: after.handed_back - before.handed_back,
+            cut_off: after.cut_off - before.cut_off,
+        }
+    }
+}
+
+/// See [`Client::drain`](crate::Client::drain). A drain that is given up half-way, or begun again with less time, goes on from where it is.
 pub(crate) async fn drain(shared: &Arc<Shared>, deadline: Duration) -> Drained {
-    let until = Instant::now() + deadline;
+    let before = begin_draining(shared);
+    wait(shared, deadline, Inside::is_quiet).await;
+    close(shared).await;
+    Drained::between(before, shared.lock().services.counts)
+}
+
+/// Takes nothing new and hands back what was not started. What was counted until then.
+fn begin_draining(shared: &Shared) -> WorkCounts {
     shared.begin_draining();
     let before = {
         let mut inside = shared.lock();
+        let before = inside.services.counts;
         inside.services.leave();
+        inside.hand_back_unstarted(|_, _| true);
         for link in &mut inside.links {
             for (action, _) in link.session.served() {
                 link.session.unserve(&action);
             }
         }
-        inside.services.counts
+        before
     };
     shared.wake_all();
-    let quiet = wait(shared, until, |inside| {
-        let waiting = inside.links.iter().any(|link| link.session.calls() > 0);
-        let unsaid = inside.links.iter().any(|link| link.session.is_welcome() && !link.session.is_idle());
-        inside.services.under_way() == 0 && !waiting && !unsaid
-    });
-    quiet.await;
-    close(shared).await;
-    let after = shared.lock().services.counts;
-    Drained {
-        finished: after.finished - before.finished,
-        handed_back: after.handed_back - before.handed_back,
-        cut_off: after.cut_off - before.cut_off,
+    before
+}
+
+impl Inside {
+    /// Whether nothing is under way, nothing waits, all was said, and no server can have a delivery on its way to us.
+    fn is_quiet(&mut self) -> bool {
+        let over = |link: &crate::link::Link| {
+            let session = &link.session;
+            session.calls() == 0 && (!session.is_welcome() || session.is_idle() && !session.serves_anything())
+        };
+        self.services.under_way() == 0 && self.links.iter().all(over)
     }
 }
 
 /// See [`Client::close`](crate::Client::close).
 pub(crate) async fn close(shared: &Arc<Shared>) {
-    shared.begin_draining();
-    {
-        let mut inside = shared.lock();
-        inside.services.leave();
-        inside.services.cut_off(None);
-    }
-    shared.order_all(Order::Leave);
-    let goodbye = Instant::now() + GOODBYE_WITHIN;
-    wait(shared, goodbye, |inside| inside.links.iter().all(|link| !link.session.is_welcome())).await;
+    begin_closing(shared);
+    wait(shared, GOODBYE_WITHIN, |inside| inside.links.iter().all(|link| !link.session.is_welcome())).await;
     shared.close(None);
     // Links end by themselves now; so does the work that was cut off.
-    wait(shared, goodbye, |inside| inside.links.is_empty() && inside.services.under_way() == 0).await;
+    wait(shared, GOODBYE_WITHIN, |inside| inside.links.is_empty() && inside.services.under_way() == 0).await;
 }
 
-/// Waits until it is so, at most until the deadline.
-async fn wait(shared: &Shared, until: Instant, is_so: impl Fn(&mut crate::shared::Inside) -> bool) {
-    loop {
-        let rung = shared.quieter.notified();
-        let mut rung = std::pin::pin!(rung);
-        rung.as_mut().enable();
-        if is_so(&mut shared.lock()) || tokio::time::timeout_at(until, rung).await.is_err() {
-            return;
-        }
+/// Drops what is at work, hands the rest back, and lets every link say goodbye.
+pub(crate) fn begin_closing(shared: &Shared) {
+    begin_draining(shared);
+    shared.lock().services.cut_off(None);
+    shared.order_leave();
+}
+
+/// Waits until it is so, at most for so long.
+async fn wait(shared: &Shared, at_most: Duration, is_so: impl Fn(&mut Inside) -> bool) {
+    let so = shared.bell.until(|| is_so(&mut shared.lock()).then_some(()));
+    match Instant::now().checked_add(at_most) {
+        // Whether it came to be so is seen in the counts.
+        Some(until) => drop(tokio::time::timeout_at(until, so).await),
+        None => so.await,
     }
 }

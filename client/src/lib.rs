@@ -40,6 +40,7 @@
 //! None is on by default. `signals`: [`Client::run_until_signal`]. `anyhow`: `?` on an `anyhow::Error` in handlers.
 
 mod ask;
+mod bell;
 mod builder;
 mod client;
 mod dice;
@@ -51,7 +52,7 @@ mod raw;
 mod serve;
 mod session;
 mod shared;
-#[cfg(feature = "signals")]
+#[cfg(all(feature = "signals", unix))]
 mod signals;
 mod state;
 

@@ -11,6 +11,7 @@
 //! wakes the link's task if it sleeps; so many calls made at once are written at once.
 
 use crate::ask::Waiter;
+use crate::bell::Bell;
 use crate::builder::Settings;
 use crate::client::{Client, Handle};
 use crate::dice::Dice;
@@ -20,9 +21,10 @@ use crate::serve::Services;
 use crate::session::{Ask, Caller as _, Ending, Identity, Limits, Session};
 use crate::state::State;
 use answerback_protocol::{Code, Ran, RequestId};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How much longer than its timeout a call waits for the broker's own word on it: the broker knows whether the work ran.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     inside: Mutex<Inside>,
     state: watch::Sender<State>,
-    /// Rung whenever a piece of work or a link has ended.
-    pub(crate) quieter: Notify,
+    /// Rung after every turn, and whenever a call, a piece of work or a link has ended.
+    pub(crate) bell: Bell,
     /// The handle that all clones of the client share, for contexts.
     handle: OnceLock<Weak<Handle>>,
 }
@@ -73,7 +75,7 @@ impl Shared {
                 draining: false,
             }),
             state: watch::Sender::new(State::Connecting { address }),
-            quieter: Notify::new(),
+            bell: Bell::default(),
             handle: OnceLock::new(),
         });
         let number = shared.add_link(&mut shared.lock())?;
@@ -108,8 +110,13 @@ impl Shared {
     }
 
     /// Nothing that is done under the lock can leave things half done, so a panic elsewhere does not spoil them.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked { inside: Some(self.inside.lock().unwrap_or_else(PoisonError::into_inner)) }
+    }
+
+    /// Something may have changed for those who wait.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
     }
 
     /// The time as the sessions count it; a test that pauses tokio's clock pauses this.
@@ -127,6 +134,7 @@ impl Shared {
         }
         let id = RequestId::truncated(inside.next_request);
         inside.next_request += 1;
+        // While it is not closed, there is a link.
         let link = inside.links.last_mut()?;
         link.session.ask(ask.asked, id, ask, waiter);
         let waker = link.take_waker();
@@ -146,6 +154,7 @@ impl Shared {
         if let Some(Some(waker)) = link {
             waker.wake();
         }
+        self.ring();
     }
 
     /// Lets every link look at what has changed.
@@ -156,10 +165,18 @@ impl Shared {
         }
     }
 
-    /// Tells every link's task what to do.
-    pub(crate) fn order_all(&self, order: Order) {
-        for link in &mut self.lock().links {
-            link.order = order;
+    /// Lets every link say goodbye and end.
+    pub(crate) fn order_leave(&self) {
+        for link in self.lock().links.iter_mut().filter(|link| link.order != Order::Stop) {
+            link.order = Order::Leave;
+        }
+        self.wake_all();
+    }
+
+    /// Lets the current link connect anew. One that finishes what it has goes on.
+    pub(crate) fn order_reconnect(&self) {
+        if let Some(link) = self.lock().links.last_mut().filter(|link| link.order == Order::Go) {
+            link.order = Order::Reconnect;
         }
         self.wake_all();
     }
@@ -207,22 +224,27 @@ impl Shared {
         });
     }
 
-    /// Ends everything that still waits, for good. The first reason counts.
+    /// Ends everything that still waits, for good. Links from which another has taken over finish what they have. The first reason counts.
     pub(crate) fn close(&self, why: Option<Error>) {
-        let mut inside = self.lock();
-        if inside.closed.is_none() {
-            let asked_for = || Error::new(Code::Disconnected, Ran::No, "this client was closed by its program");
-            let error = why.clone().unwrap_or_else(asked_for);
-            for link in &mut inside.links {
-                link.session.give_up(Code::Disconnected, error.message());
-                link.order = Order::Stop;
-            }
-            inside.services.give_up(&error);
-            inside.closed = Some(error);
-            self.state.send_replace(State::Closed { why });
-        }
-        drop(inside);
+        self.close_within(&mut self.lock(), why);
         self.wake_all();
+        self.ring();
+    }
+
+    fn close_within(&self, inside: &mut Inside, why: Option<Error>) {
+        if inside.closed.is_some() {
+            return;
+        }
+        let asked_for = || Error::new(Code::Disconnected, Ran::No, "this client was closed by its program");
+        let error = why.clone().unwrap_or_else(asked_for);
+        for link in inside.links.iter_mut().filter(|link| link.order != Order::Retire) {
+            link.session.give_up(Code::Disconnected, error.message());
+            link.order = Order::Stop;
+            inside.services.cut_off(Some(link.number));
+        }
+        inside.services.give_up(&error);
+        inside.closed = Some(error);
+        self.state.send_replace(State::Closed { why });
     }
 
     /// A link's task has ended, and with it the link. The client ends with its last link.
@@ -232,12 +254,13 @@ impl Shared {
             let mut link = inside.links.remove(at);
             link.session.give_up(Code::Disconnected, "the connection of this client was given up");
         }
-        let last = inside.links.is_empty();
-        drop(inside);
-        if last {
-            self.close(None);
+        inside.services.cut_off(Some(number));
+        inside.settle_endings();
+        if inside.links.is_empty() {
+            self.close_within(&mut inside, None);
         }
-        self.quieter.notify_waiters();
+        drop(inside);
+        self.ring();
     }
 
     /// Waits until a server has let the client in, or the client has given up.
@@ -255,6 +278,39 @@ impl Shared {
             // The sender lives in `self`.
             let _ = watch.changed().await;
         }
+    }
+}
+
+/// The inside, while the lock is held. What a user's closures own is dropped after it: they may own a client, whose end wants the lock.
+pub(crate) struct Locked<'a> {
+    /// There until this is dropped.
+    inside: Option<MutexGuard<'a, Inside>>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        match &self.inside {
+            Some(inside) => inside,
+            None => unreachable!("a lock that was given back is not used"),
+        }
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Inside {
+        match &mut self.inside {
+            Some(inside) => inside,
+            None => unreachable!("a lock that was given back is not used"),
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let ended = self.inside.take().map(|mut inside| inside.services.take_ended());
+        drop(ended);
     }
 }
 

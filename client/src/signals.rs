@@ -16,6 +16,7 @@ pub(crate) async fn run_until_signal(client: &Client, deadline: Duration) -> Res
         why = closed(client) => return why.map_or(Ok(Drained::default()), Err),
     }
     tracing::info!("leaving");
+    let before = client.shared().lock().services.counts;
     let again = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -24,7 +25,10 @@ pub(crate) async fn run_until_signal(client: &Client, deadline: Duration) -> Res
     };
     tokio::select! {
         drained = client.drain(deadline) => Ok(drained),
-        () = again => Ok(client.drain(Duration::ZERO).await),
+        () = again => {
+            client.drain(Duration::ZERO).await;
+            Ok(Drained::between(before, client.shared().lock().services.counts))
+        }
     }
 }
 

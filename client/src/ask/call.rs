@@ -64,6 +64,7 @@ macro_rules! says_when_and_how {
 macro_rules! says_how_often {
     ($make:expr, $default:literal) => {
         #[doc = concat!("How many handlers may be given it, one after another, if the one that has it is lost: 1 to 1,000. Default ", $default, ".")]
+        /// A server that has lost this client's session, because it was started again, counts as one, however many it had asked.
         ///
         /// ```
         /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {

@@ -28,7 +28,7 @@ impl Task {
                 return Some(State::Connected { server: server.into(), address: address.to_owned(), resumed });
             }
             Event::Serving { action } => inside.services.confirmed(&action),
-            Event::ServeRefused { action, error } => inside.services.refused(&action, &error),
+            Event::ServeRefused { action, error } => self.shared.refused(inside, action, &error),
             Event::Unserved { action } => inside.services.unserved(&action),
             Event::Deliver(delivery) => {
                 let id = delivery.id;
@@ -41,7 +41,7 @@ impl Task {
             Event::CancelDelivery(id) => inside.services.cancel(self.number, id),
             Event::Goaway { reason, after, elsewhere } => {
                 tracing::info!(address, reason = %reason.escape_debug(), after_ms = after.as_millis() as u64, "the server leaves");
-                inside.services.hand_back_unstarted(self.number);
+                inside.hand_back_unstarted(|link, _| link == self.number);
                 let elsewhere = elsewhere.into_iter().map(Arc::from).collect();
                 inside.going(self.number, Going { at: now + after.max(LEAST_BEFORE_GOING), elsewhere });
             }
@@ -136,7 +136,8 @@ impl Shared {
     /// Whether the link is to end when its connection does.
     pub(super) fn is_leaving_link(&self, number: LinkNumber) -> bool {
         let mut inside = self.lock();
-        !inside.is_current(number) || inside.link(number).is_none_or(|link| link.order != Order::Go)
+        let leaves = |link: &mut Link| matches!(link.order, Order::Retire | Order::Leave | Order::Stop);
+        !inside.is_current(number) || inside.link(number).is_none_or(leaves)
     }
 
     /// Begins a new session in place of one that cannot go on.
@@ -150,5 +151,6 @@ impl Shared {
         }
         old.give_up(answerback_protocol::Code::Disconnected, "the server acknowledged nothing, so the session ended");
         inside.services.cut_off(Some(number));
+        inside.settle_endings();
     }
 }

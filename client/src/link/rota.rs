@@ -99,6 +99,8 @@ pub(crate) struct Rota {
     failed: usize,
     /// Rounds that failed, one after another.
     rounds: u32,
+    /// Connections that broke soon after they were made, one after another.
+    short: u32,
 }
 
 /// What to do after a try that failed.
@@ -115,7 +117,7 @@ pub(crate) enum Next {
 impl Rota {
     /// Addresses are tried in this order; there is at least one.
     pub(crate) fn new(reconnect: Reconnect, addresses: Vec<Arc<str>>) -> Self {
-        Self { reconnect, addresses, next: 0, failed: 0, rounds: 0 }
+        Self { reconnect, addresses, next: 0, failed: 0, rounds: 0, short: 0 }
     }
 
     /// Whether a connection that broke may be opened again at all.
@@ -128,9 +130,24 @@ impl Rota {
         Arc::clone(&self.addresses[self.next % self.addresses.len()])
     }
 
-    /// The server at the address let us in: the next break begins anew, at the same address.
-    pub(crate) fn succeeded(&mut self) {
+    /// The server at the address let us in: it is the first to be tried after the next break.
+    pub(crate) fn welcomed(&mut self) {
         (self.failed, self.rounds) = (0, 0);
+    }
+
+    /// The connection held for a while.
+    pub(crate) fn lasted(&mut self) {
+        self.short = 0;
+    }
+
+    /// The connection broke soon after the welcome. The session is known at this address, so it stays the next; but a server that closes every connection is not to be
+    /// besieged, and counts as one that cannot be reached in the end.
+    pub(crate) fn broke_soon(&mut self, chance: f64) -> Next {
+        self.short = self.short.saturating_add(1);
+        match self.reconnect.tries {
+            Some(tries) if self.short > tries => Next::Never,
+            _ => Next::After(self.pause(self.short, chance)),
+        }
     }
 
     /// The address did not work. `chance` is from 0 to 1.
@@ -144,7 +161,7 @@ impl Rota {
         self.rounds = self.rounds.saturating_add(1);
         match self.reconnect.tries {
             Some(tries) if self.rounds >= tries => Next::Never,
-            _ => Next::After(self.pause(chance)),
+            _ => Next::After(self.pause(self.rounds, chance)),
         }
     }
 
@@ -153,8 +170,8 @@ impl Rota {
         self.rounds > 0
     }
 
-    fn pause(&self, chance: f64) -> Duration {
-        let doublings = (self.rounds - 1).min(30);
+    fn pause(&self, failures: u32, chance: f64) -> Duration {
+        let doublings = failures.saturating_sub(1).min(30);
         let pause = self.reconnect.first.saturating_mul(1 << doublings).min(self.reconnect.longest);
         pause.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
     }
@@ -194,8 +211,27 @@ mod tests {
     fn after_a_success_the_same_address_comes_first() {
         let mut rota = rota(&["a", "b"], Reconnect::default());
         rota.failed(0.0);
-        rota.succeeded();
+        rota.welcomed();
         assert_eq!(&*rota.address(), "b");
+    }
+
+    /// A connection that was cut within a second of its welcome sent the client to the next address, where nobody knew its session.
+    #[test]
+    fn a_connection_that_breaks_soon_is_made_again_to_the_same_address() {
+        let mut rota = rota(&["a", "b"], Reconnect::default());
+        rota.welcomed();
+        let pauses: Vec<Next> = (0..3).map(|_| rota.broke_soon(0.0)).collect();
+        assert_eq!(pauses, [50, 100, 200].map(|ms| Next::After(Duration::from_millis(ms))));
+        assert_eq!(&*rota.address(), "a");
+        rota.lasted();
+        assert_eq!(rota.broke_soon(0.0), Next::After(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn one_break_is_not_a_try_that_failed() {
+        let mut once = rota(&["a"], Reconnect::default().tries(1));
+        assert!(matches!(once.broke_soon(0.0), Next::After(_)));
+        assert_eq!(once.broke_soon(0.0), Next::Never);
     }
 
     #[test]

@@ -56,6 +56,8 @@ enum After {
     Again,
     /// This address did not work.
     Failed(Error),
+    /// It did, but not for long.
+    BrokeSoon(Error),
     /// The link has ended.
     End,
 }
@@ -67,7 +69,14 @@ impl Task {
             let goes_on = match after {
                 After::Again => true,
                 After::End => false,
-                After::Failed(error) => self.failed(error).await,
+                After::Failed(error) => {
+                    let next = self.rota.failed(self.chance());
+                    self.try_on(next, error).await
+                }
+                After::BrokeSoon(error) => {
+                    let next = self.rota.broke_soon(self.chance());
+                    self.try_on(next, error).await
+                }
             };
             if !goes_on {
                 return;
@@ -90,6 +99,9 @@ impl Task {
         let mut connection = Connection::new(self, io, &address);
         let ended = poll_fn(|context| connection.poll_turn(context)).await;
         let was_welcome = connection.was_welcome();
+        if matches!(ended, Ended::SaidBye) {
+            connection.part_in_peace().await;
+        }
         drop(connection);
         self.shared.disconnected_link(self.number);
         self.after(ended, &address, opened, was_welcome)
@@ -113,7 +125,7 @@ impl Task {
     /// What follows when a connection has ended.
     fn after(&mut self, ended: Ended, address: &str, opened: Instant, was_welcome: bool) -> After {
         if was_welcome {
-            self.rota.succeeded();
+            self.rota.welcomed();
             self.fail_first = false;
         }
         let error = match ended {
@@ -131,7 +143,14 @@ impl Task {
             return After::End;
         }
         let short = Shared::now().saturating_duration_since(opened) < SHORT_LIFE;
-        if was_welcome && !short { After::Again } else { After::Failed(error) }
+        match (was_welcome, short) {
+            (false, _) => After::Failed(error),
+            (true, true) => After::BrokeSoon(error),
+            (true, false) => {
+                self.rota.lasted();
+                After::Again
+            }
+        }
     }
 
     /// Whether to come back after the session says that the connection cannot go on.
@@ -157,10 +176,12 @@ impl Task {
         }
     }
 
+    fn chance(&self) -> f64 {
+        self.shared.lock().dice.chance()
+    }
+
     /// Pauses, or passes on to the next address; whether the link goes on.
-    async fn failed(&mut self, error: Error) -> bool {
-        let chance = self.shared.lock().dice.chance();
-        let next = self.rota.failed(chance);
+    async fn try_on(&mut self, next: Next, error: Error) -> bool {
         let gives_up = next == Next::Never || self.fail_first && self.rota.a_round_failed();
         if gives_up {
             self.give_up_unless_others(error);
@@ -177,7 +198,7 @@ impl Task {
         }
     }
 
-    /// The client ends with this link, unless it has another that goes on.
+    /// The client ends with this link, unless another has taken over. Links that only finish what they have go on.
     fn give_up_unless_others(&self, error: Error) {
         if self.shared.is_leaving_link(self.number) {
             return;

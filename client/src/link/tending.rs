@@ -47,6 +47,7 @@ impl Tending {
                         if let Some(link) = inside.link(self.number) {
                             link.sleeps(context);
                         }
+                        shared.ring();
                         next
                     }
                 }
@@ -76,7 +77,7 @@ impl Tending {
         if link.session.poll_timeout().is_some_and(|at| at <= now) {
             link.session.handle_timeout(now).map_err(Obey::Broken)?;
         }
-        let go = link.going.as_ref().map(|going| going.at);
+        let go = link.going.as_ref().filter(|_| link.order == Order::Go).map(|going| going.at);
         if go.is_some_and(|at| at <= now) {
             return Err(Obey::GoElsewhere);
         }

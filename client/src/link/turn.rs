@@ -12,8 +12,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
-use tokio::io::AsyncWrite;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::codec::Decoder;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
@@ -22,6 +22,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Bytes collected for one write. More would only wait in the socket's buffer.
 const WRITE_BYTES: usize = 64 << 10;
+
+/// How long the server may take to end its side after our goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Turns, before other tasks of the thread have theirs: those who read what came among them.
 const TURNS_AT_ONCE: usize = 8;
@@ -79,7 +82,7 @@ impl<'a> Connection<'a> {
                 Err(error) => return Poll::Ready(Ended::Io(error)),
             };
             if all_written && decided.said_bye {
-                return self.shut(context);
+                return Poll::Ready(Ended::SaidBye);
             }
             let read = match read {
                 Ok(read) => read,
@@ -115,8 +118,6 @@ impl<'a> Connection<'a> {
         if read {
             self.take_in(&mut inside, now).map_err(Ended::Broken)?;
             self.notice(&mut inside, now);
-            // Acknowledged replies make room for parts that wait.
-            shared.quieter.notify_waiters();
         }
         let next = match self.task.tending.tend(&mut inside, now) {
             Err(Obey::GoElsewhere) => {
@@ -129,6 +130,8 @@ impl<'a> Connection<'a> {
         let link = inside.link(self.task.number).ok_or(Ended::Obey(Obey::Stop))?;
         link.session.transmit(now, &mut self.outbound, WRITE_BYTES);
         link.sleeps(context);
+        // Replies may be acknowledged, calls over, words said: somebody may wait for that.
+        shared.ring();
         Ok(Decided { next, more_to_say: link.session.wants_to_transmit(), said_bye: link.session.said_bye() })
     }
 
@@ -171,10 +174,20 @@ impl<'a> Connection<'a> {
         Ok(true)
     }
 
-    /// Ends our side, so that the server sees a goodbye and not a break.
-    fn shut(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
-        // Whether it succeeds makes no difference: everything was said.
-        Pin::new(&mut self.io).poll_shutdown(context).map(|_| Ended::SaidBye)
+    /// After the goodbye: ends our side and waits until the server has ended its own. To close with something unread would break the connection, and with it
+    /// the last words.
+    pub(crate) async fn part_in_peace(&mut self) {
+        let ending = async {
+            self.io.shutdown().await?;
+            loop {
+                self.inbound.clear();
+                if self.io.read_buf(&mut self.inbound).await? == 0 {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        // Everything was said; how it ends makes no difference any more.
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, ending).await;
     }
 }
 

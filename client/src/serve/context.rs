@@ -217,26 +217,23 @@ impl Context {
         let data = encode(&value).map_err(|error| Error::unencodable(&error))?;
         let Inner { client, link, id, .. } = &*self.inner;
         let shared = client.shared();
-        loop {
-            let room = shared.quieter.notified();
-            let mut room = std::pin::pin!(room);
-            room.as_mut().enable();
-            {
-                let mut inside = shared.lock();
-                let gone = || Error::new(Code::Cancelled, Ran::Maybe, "this call was answered or given up already");
-                let link = inside.link(*link).ok_or_else(gone)?;
-                if link.session.has_room_for_parts() {
-                    let told = link.session.answer(*id, Verdict::Part(data));
-                    let waker = link.take_waker();
-                    drop(inside);
-                    if let Some(waker) = waker {
-                        waker.wake();
-                    }
-                    return if told { Ok(()) } else { Err(gone()) };
-                }
+        let gone = || Error::new(Code::Cancelled, Ran::Maybe, "this call was answered or given up already");
+        let mut data = Some(data);
+        let given = shared.bell.until(|| {
+            let mut inside = shared.lock();
+            let Some(link) = inside.link(*link) else { return Some(false) };
+            if !link.session.has_room_for_parts() {
+                return None;
             }
-            room.await;
-        }
+            let told = data.take().is_some_and(|data| link.session.answer(*id, Verdict::Part(data)));
+            let waker = link.take_waker();
+            drop(inside);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            Some(told)
+        });
+        if given.await { Ok(()) } else { Err(gone()) }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 ///                   start                 cancel
 ///   UNSTARTED ───────────────► STARTED ───────────► CANCELLED
 ///       │                         └──────┬──────────────┘
-///       │ cancel, hand_back              │ cut_off
+///       │ any of them                    │ cut_off
 ///       ▼                                ▼
 ///  HANDED_BACK                        CUT_OFF
 /// ```
@@ -43,15 +43,16 @@ impl Control {
         }
     }
 
-    /// Back to the broker, if it was not started.
-    pub(crate) fn hand_back(&self) {
-        self.moves(UNSTARTED, HANDED_BACK);
+    /// Back to the broker, if it was not started. Whether this took it away.
+    pub(crate) fn hand_back(&self) -> bool {
+        self.moves(UNSTARTED, HANDED_BACK)
     }
 
-    /// Ends it where it stands.
+    /// Ends it where it stands, if it was started.
     pub(crate) fn cut_off(&self) {
-        self.phase.store(CUT_OFF, Ordering::Release);
-        self.bell.notify_waiters();
+        if !self.moves(UNSTARTED, HANDED_BACK) && (self.moves(STARTED, CUT_OFF) || self.moves(CANCELLED, CUT_OFF)) {
+            self.bell.notify_waiters();
+        }
     }
 
     /// Begins the work, unless it was taken away.
@@ -115,7 +116,7 @@ mod tests {
     fn what_was_started_cannot_be_handed_back() {
         let control = Control::default();
         assert!(control.start());
-        control.hand_back();
+        assert!(!control.hand_back());
         assert!(!control.is_stopped());
         control.cancel();
         assert!(control.is_stopped() && !control.is_cut_off());
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn what_was_handed_back_cannot_be_started() {
-        for take_away in [Control::hand_back, Control::cancel, Control::cut_off] {
+        let hand_back = |control: &Control| assert!(control.hand_back());
+        for take_away in [hand_back, Control::cancel, Control::cut_off] {
             let control = Control::default();
             take_away(&control);
             assert!(!control.start() && control.is_stopped());

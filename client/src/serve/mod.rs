@@ -13,6 +13,7 @@
 mod context;
 mod control;
 mod handler;
+mod pace;
 mod service;
 mod services;
 mod work;
@@ -20,5 +21,5 @@ mod work;
 pub use context::Context;
 pub use handler::Handler;
 pub use service::{Serve, Service};
-pub(crate) use services::Services;
+pub(crate) use services::{Services, WorkCounts};
 pub(crate) use work::Work;

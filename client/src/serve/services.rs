@@ -2,15 +2,17 @@
 
 use super::control::Control;
 use super::handler::Erased;
+use super::pace::Pace;
 use super::work::Work;
+use crate::client::Client;
 use crate::error::Error;
 use crate::link::LinkNumber;
 use crate::session::Delivery;
-use crate::shared::Shared;
+use crate::shared::{Inside, Shared};
 use answerback_protocol::{Code, DeliveryId, Ran};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How an action is served.
@@ -21,14 +23,20 @@ pub(crate) struct Plan {
     pub(crate) cancel_grace: Duration,
 }
 
+/// A service that was confirmed once and is refused on a later connection is said again after this pause: what stood in its way may pass.
+const SERVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// The services of one client.
 #[derive(Default)]
 pub(crate) struct Services {
     by_action: BTreeMap<Box<str>, Entry>,
-    works: HashMap<(LinkNumber, DeliveryId), Arc<Control>, foldhash::fast::RandomState>,
+    works: HashMap<(LinkNumber, DeliveryId), UnderWay, foldhash::fast::RandomState>,
     /// Whether the client leaves and takes nothing new.
     leaving: bool,
     pub(crate) counts: WorkCounts,
+    /// Entries that are over, until the lock is free: they hold what a user's closures own.
+    ended: Vec<Entry>,
+    next_number: u64,
 }
 
 /// What became of deliveries.
@@ -39,17 +47,26 @@ pub(crate) struct WorkCounts {
     pub(crate) cut_off: u64,
 }
 
-struct Entry {
+/// A delivery that was not answered.
+struct UnderWay {
+    control: Arc<Control>,
+    /// The service it is for.
+    service: u64,
+}
+
+/// A service.
+pub(crate) struct Entry {
+    /// An action may be served anew; this tells the two apart.
+    number: u64,
     handler: Arc<dyn Erased>,
     plan: Plan,
     /// The broker keeps to the credit; but work that outlived a lost session is unknown to it.
     slots: Arc<Semaphore>,
-    /// When the pace allows the next start.
-    next_start: Option<Instant>,
-    /// Whether the server has said that it knows.
+    pace: Option<Arc<Pace>>,
+    /// Whether a server has ever said that it knows.
     confirmed: bool,
     /// Who waits for the server's word.
-    beginning: Vec<oneshot::Sender<Result<(), Error>>>,
+    beginning: Option<oneshot::Sender<Result<(), Error>>>,
     /// Who waits for the end; the entry goes then.
     ending: Vec<oneshot::Sender<()>>,
 }
@@ -69,59 +86,55 @@ impl Services {
     pub(crate) fn confirmed(&mut self, action: &str) {
         let Some(entry) = self.by_action.get_mut(action) else { return };
         entry.confirmed = true;
-        for waiting in entry.beginning.drain(..) {
+        if let Some(waiting) = entry.beginning.take() {
             // Who does not wait any more does not mind.
             let _ = waiting.send(Ok(()));
         }
     }
 
-    pub(crate) fn refused(&mut self, action: &str, error: &Error) {
-        let Some(entry) = self.by_action.remove(action) else { return };
-        tracing::warn!(action = %action.escape_debug(), %error, "the server refuses the service");
-        for waiting in entry.beginning {
-            let _ = waiting.send(Err(error.clone()));
+    pub(crate) fn unserved(&mut self, action: &str) {
+        if self.by_action.get(action).is_some_and(|entry| !entry.ending.is_empty()) {
+            self.end(action);
         }
     }
 
-    pub(crate) fn unserved(&mut self, action: &str) {
-        if self.by_action.get(action).is_some_and(|entry| !entry.ending.is_empty()) {
-            // Dropping the senders is the word that it has ended.
-            self.by_action.remove(action);
-        }
+    /// The service is over. Dropping its entry, once the lock is free, is the word to those who wait for that.
+    fn end(&mut self, action: &str) {
+        self.ended.extend(self.by_action.remove(action));
     }
 
     /// The client has ended.
     pub(crate) fn give_up(&mut self, error: &Error) {
-        for waiting in self.by_action.values_mut().flat_map(|entry| entry.beginning.drain(..)) {
+        for entry in std::mem::take(&mut self.by_action).into_values() {
+            self.ended.push(entry);
+        }
+        for waiting in self.ended.iter_mut().filter_map(|entry| entry.beginning.take()) {
             let _ = waiting.send(Err(error.clone()));
         }
-        self.by_action.clear();
+    }
+
+    /// What is to be dropped when the lock is free.
+    pub(crate) fn take_ended(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Makes work of a delivery; nothing if the action is not served any more.
     pub(crate) fn take(&mut self, shared: &Arc<Shared>, link: LinkNumber, delivery: Delivery) -> Option<Work> {
-        let entry = self.by_action.get_mut(&delivery.action).filter(|entry| entry.ending.is_empty())?;
-        if self.leaving {
+        let entry = self.by_action.get(&delivery.action).filter(|entry| entry.ending.is_empty());
+        let Some(entry) = entry.filter(|_| !self.leaving) else {
             self.counts.handed_back += 1;
             return None;
-        }
-        let client = crate::client::Client::of(shared.handle()?);
-        let now = Shared::now();
-        let start_at = entry.plan.pace.map(|pace| {
-            let at = entry.next_start.map_or(now, |next| next.max(now));
-            entry.next_start = Some(at + pace);
-            at
-        });
+        };
         let control = Arc::new(Control::default());
-        self.works.insert((link, delivery.id), Arc::clone(&control));
+        let under_way = UnderWay { control: Arc::clone(&control), service: entry.number };
+        self.works.insert((link, delivery.id), under_way);
         Some(Work {
-            shared: Arc::clone(shared),
-            client,
+            client: Client::that_keeps_nothing(shared),
             link,
             delivery,
             handler: Arc::clone(&entry.handler),
             slots: Arc::clone(&entry.slots),
-            start_at: start_at.filter(|at| *at > now),
+            pace: entry.pace.clone(),
             cancel_grace: entry.plan.cancel_grace,
             control,
         })
@@ -136,66 +149,98 @@ impl Services {
 
     /// The broker says that nobody waits for this any more.
     pub(crate) fn cancel(&self, link: LinkNumber, id: DeliveryId) {
-        if let Some(control) = self.works.get(&(link, id)) {
-            control.cancel();
+        if let Some(work) = self.works.get(&(link, id)) {
+            work.control.cancel();
         }
     }
 
-    /// What was not started goes back to the broker, which may have others for it.
-    pub(crate) fn hand_back_unstarted(&self, link: LinkNumber) {
-        for (_, control) in self.works.iter().filter(|((of, _), _)| *of == link) {
-            control.hand_back();
-        }
-    }
-
-    /// The client leaves: nothing new, and what was not started goes back.
+    /// The client leaves and takes nothing new.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
-        for control in self.works.values() {
-            control.hand_back();
-        }
     }
 
     /// Drops work where it stands, of one link or of all, and says nothing about it.
     pub(crate) fn cut_off(&self, link: Option<LinkNumber>) {
-        for (_, control) in self.works.iter().filter(|((of, _), _)| link.is_none_or(|link| *of == link)) {
-            control.cut_off();
+        for (_, work) in self.works.iter().filter(|((of, _), _)| link.is_none_or(|link| *of == link)) {
+            work.control.cut_off();
+        }
+    }
+}
+
+impl Inside {
+    /// Gives back, of the links and services that `of` picks, what was not started: the broker may have others for it.
+    pub(crate) fn hand_back_unstarted(&mut self, of: impl Fn(LinkNumber, u64) -> bool) {
+        let picked = self.services.works.iter().filter(|((link, _), work)| of(*link, work.service));
+        let taken = picked.filter(|(_, work)| work.control.hand_back()).map(|(key, _)| *key);
+        let mut taken: Vec<_> = taken.collect();
+        taken.sort_unstable();
+        for (link, id) in taken {
+            self.services.ended(link, id, |counts| counts.handed_back += 1);
+            self.release(link, id);
+        }
+    }
+
+    /// A service that is to end, and of which no server that is left knows, has ended.
+    pub(crate) fn settle_endings(&mut self) {
+        let ending = self.services.by_action.iter().filter(|(_, entry)| !entry.ending.is_empty());
+        let unknown = ending.filter(|(action, _)| !self.links.iter().any(|link| link.session.knows_action(action)));
+        let over: Vec<Box<str>> = unknown.map(|(action, _)| action.clone()).collect();
+        for action in over {
+            self.services.end(&action);
         }
     }
 }
 
 impl Shared {
-    /// Serves an action from now on; done when the server knows.
+    /// Serves an action from now on; done when the server knows. Whoever stops waiting for that has not begun to serve.
     pub(crate) async fn serve(&self, action: &str, handler: Arc<dyn Erased>, plan: Plan) -> Result<(), Error> {
         let (known, word) = oneshot::channel();
-        {
-            let mut inside = self.lock();
-            if let Some(error) = &inside.closed {
-                return Err(error.clone());
-            }
-            if inside.services.leaving {
-                return Err(Error::new(Code::Draining, Ran::No, format!("{action}: this client is draining")));
-            }
-            if inside.services.by_action.contains_key(action) {
-                let message = format!("{action} is served by this client already: stop that service first");
-                return Err(Error::new(Code::BadRequest, Ran::No, message));
-            }
-            let entry = Entry {
-                handler,
-                plan,
-                slots: Arc::new(Semaphore::new(plan.concurrency as usize)),
-                next_start: None,
-                confirmed: false,
-                beginning: vec![known],
-                ending: Vec::new(),
-            };
-            inside.services.by_action.insert(action.into(), entry);
-            if let Some(link) = inside.links.last_mut() {
-                link.session.serve(action, plan.concurrency);
-            }
-        }
+        let number = self.register(action, handler, plan, known)?;
         self.wake_all();
-        word.await.unwrap_or_else(|_| Err(Error::new(Code::Disconnected, Ran::No, "this client was closed")))
+        let mut undo = Undo { shared: self, action, number: Some(number) };
+        let word =
+            word.await.unwrap_or_else(|_| Err(Error::new(Code::Disconnected, Ran::No, "this client was closed")));
+        if word.is_ok() {
+            undo.number = None;
+        }
+        word
+    }
+
+    fn register(
+        &self,
+        action: &str,
+        handler: Arc<dyn Erased>,
+        plan: Plan,
+        known: oneshot::Sender<Result<(), Error>>,
+    ) -> Result<u64, Error> {
+        let mut inside = self.lock();
+        if let Some(error) = &inside.closed {
+            return Err(error.clone());
+        }
+        if inside.services.leaving {
+            return Err(Error::new(Code::Draining, Ran::No, format!("{action}: this client is draining")));
+        }
+        if inside.services.by_action.contains_key(action) {
+            let message = format!("{action} is served by this client already: stop that service first");
+            return Err(Error::new(Code::BadRequest, Ran::No, message));
+        }
+        let number = inside.services.next_number;
+        inside.services.next_number += 1;
+        let entry = Entry {
+            number,
+            handler,
+            plan,
+            slots: Arc::new(Semaphore::new(plan.concurrency as usize)),
+            pace: plan.pace.map(|pace| Arc::new(Pace::new(pace))),
+            confirmed: false,
+            beginning: Some(known),
+            ending: Vec::new(),
+        };
+        inside.services.by_action.insert(action.into(), entry);
+        if let Some(link) = inside.links.last_mut() {
+            link.session.serve(action, plan.concurrency);
+        }
+        Ok(number)
     }
 
     /// Ends a service; done when the server knows, or there is none to know it.
@@ -205,13 +250,73 @@ impl Shared {
             let Some(entry) = inside.services.by_action.get_mut(action) else { return };
             let (waiting, ended) = oneshot::channel();
             entry.ending.push(waiting);
+            let number = entry.number;
+            inside.hand_back_unstarted(|_, service| service == number);
             for link in &mut inside.links {
                 link.session.unserve(action);
             }
+            inside.settle_endings();
             ended
         };
         self.wake_all();
         // The sender is dropped when the service has ended.
         let _ = ended.await;
+    }
+
+    /// The server refuses a service. A new one ends with that; one that was served before is said again in a while.
+    pub(crate) fn refused(self: &Arc<Self>, inside: &mut Inside, action: Box<str>, error: &Error) {
+        let Some(entry) = inside.services.by_action.get_mut(&action) else { return };
+        if let Some(waiting) = entry.beginning.take() {
+            let _ = waiting.send(Err(error.clone()));
+            return inside.services.end(&action);
+        }
+        if !entry.ending.is_empty() || !entry.confirmed {
+            return inside.services.end(&action);
+        }
+        tracing::warn!(action = %action.escape_debug(), %error, "the server refuses a service that it had; asking again");
+        let (shared, number) = (Arc::downgrade(self), entry.number);
+        tokio::spawn(async move {
+            // The pause is the point: asking at once would be refused at once.
+            #[allow(clippy::disallowed_methods)]
+            tokio::time::sleep(SERVE_AGAIN_AFTER).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.say_again(&action, number);
+            }
+        });
+    }
+
+    fn say_again(&self, action: &str, number: u64) {
+        let mut inside = self.lock();
+        let entry = inside.services.by_action.get(action);
+        let still = entry.filter(|entry| entry.number == number && entry.ending.is_empty());
+        let Some(credit) = still.map(|entry| entry.plan.concurrency) else { return };
+        if let Some(link) = inside.links.last_mut() {
+            link.session.serve(action, credit);
+        }
+        drop(inside);
+        self.wake_all();
+    }
+}
+
+/// Takes a service back that nobody waited for to begin.
+struct Undo<'a> {
+    shared: &'a Shared,
+    action: &'a str,
+    /// The service, until it has begun.
+    number: Option<u64>,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        let mut inside = self.shared.lock();
+        if inside.services.by_action.get(self.action).is_some_and(|entry| entry.number == number) {
+            inside.services.end(self.action);
+            for link in &mut inside.links {
+                link.session.unserve(self.action);
+            }
+        }
+        drop(inside);
+        self.shared.wake_all();
     }
 }

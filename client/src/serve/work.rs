@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::control::Control;
 use super::handler::{Erased, Handling};
+use super::pace::Pace;
 use crate::client::Client;
 use crate::fault::Fault;
 use crate::link::LinkNumber;
@@ -15,19 +16,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A delivery and all that its work needs.
 pub(crate) struct Work {
-    pub(crate) shared: Arc<Shared>,
     pub(crate) client: Client,
     pub(crate) link: LinkNumber,
     pub(crate) delivery: Delivery,
     pub(crate) handler: Arc<dyn Erased>,
     pub(crate) slots: Arc<Semaphore>,
-    /// Not before this.
-    pub(crate) start_at: Option<Instant>,
+    pub(super) pace: Option<Arc<Pace>>,
     pub(crate) cancel_grace: Duration,
     pub(crate) control: Arc<Control>,
 }
@@ -47,7 +46,7 @@ impl Work {
     /// Lets it run on its own: at once if there is a slot and the pace allows it, else when it is so.
     pub(crate) fn begin(self) {
         match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) if self.start_at.is_none() => {
+            Ok(slot) if self.pace.is_none() => {
                 tokio::spawn(self.run(slot));
             }
             _ => {
@@ -60,11 +59,12 @@ impl Work {
     fn wait_and_run(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let slot = async {
-                if let Some(at) = self.start_at {
-                    tokio::time::sleep_until(at.into()).await;
-                }
                 // Slots are never closed, so one is always granted.
-                Arc::clone(&self.slots).acquire_owned().await.ok()
+                let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+                if let Some(pace) = &self.pace {
+                    pace.turn().await;
+                }
+                slot
             };
             match self.control.unless_stopped(slot).await.flatten() {
                 Some(slot) => self.run(slot).await,
@@ -75,7 +75,8 @@ impl Work {
 
     /// Not an async function, so that what is only needed to begin is not carried along.
     fn run(self, slot: OwnedSemaphorePermit) -> impl Future<Output = ()> + Send {
-        let Self { shared, client, link, delivery, handler, cancel_grace, control, .. } = self;
+        let Self { client, link, delivery, handler, cancel_grace, control, .. } = self;
+        let shared = Arc::clone(client.shared());
         let (id, data) = (delivery.id, delivery.data.clone());
         let context = Context::new(client, link, delivery, Arc::clone(&control));
         let started = Started { shared, link, id, control, cancel_grace, _slot: slot };
@@ -84,13 +85,13 @@ impl Work {
                 let outcome = started.stoppable(caught(handler, context, data)).await;
                 started.finish(outcome);
             } else {
-                hand_back(&started.shared, &started.control, link, id);
+                hand_back(&started.shared, link, id);
             }
         }
     }
 
     fn hand_back(self) {
-        hand_back(&self.shared, &self.control, self.link, self.delivery.id);
+        hand_back(self.client.shared(), self.link, self.delivery.id);
     }
 }
 
@@ -135,20 +136,18 @@ impl Started {
         if let Some(waker) = waker {
             waker.wake();
         }
-        shared.quieter.notify_waiters();
+        shared.ring();
     }
 }
 
-/// Gives a delivery back that was not started.
-fn hand_back(shared: &Shared, control: &Control, link: LinkNumber, id: DeliveryId) {
+/// Gives a delivery back that was not started, unless that was done when it was taken away.
+fn hand_back(shared: &Shared, link: LinkNumber, id: DeliveryId) {
     let mut inside = shared.lock();
-    if !control.is_cut_off() {
-        inside.release(link, id);
-    }
+    inside.release(link, id);
     inside.services.ended(link, id, |counts| counts.handed_back += 1);
     drop(inside);
     shared.wake_all();
-    shared.quieter.notify_waiters();
+    shared.ring();
 }
 
 /// A handler that panics answers with a fault, and the service goes on. It begins when it is first polled, so that a panic in its first lines is caught, too.

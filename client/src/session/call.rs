@@ -123,7 +123,15 @@ impl<C: Caller> Call<C> {
 
     /// What its asker is told when the server says this. The server speaks of its session with this client alone.
     pub(super) fn judge(&self, error: Error) -> Error {
-        if self.exposed && error.ran() == Ran::No { error.with_ran(Ran::Maybe) } else { error }
+        if !self.exposed || error.ran() != Ran::No {
+            return error;
+        }
+        let what = error.code();
+        Error::new(
+            Code::Disconnected,
+            Ran::Maybe,
+            format!("it was sent in a session that its server lost and may have run there; now: {what}"),
+        )
     }
 
     /// Why it must not be written on a connection with this limit, if that is so.

@@ -256,6 +256,16 @@ impl<C: Caller> Session<C> {
         self.services.served()
     }
 
+    /// Whether the server may still have a delivery for us: something is served, or was and is not confirmed to be over.
+    pub(crate) fn serves_anything(&self) -> bool {
+        !self.services.is_empty()
+    }
+
+    /// Whether this action is served, or was and that is not confirmed to be over.
+    pub(crate) fn knows_action(&self, action: &str) -> bool {
+        self.services.knows(action)
+    }
+
     /// Whether no call waits, no delivery is held and every answer was written.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls() == 0 && self.held() == 0 && !self.work.has_unwritten() && !self.calls.has_cancels()

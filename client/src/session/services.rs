@@ -55,6 +55,14 @@ impl Services {
         events.push_back(Event::Unserved { action: action.into() });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_action.is_empty()
+    }
+
+    pub(super) fn knows(&self, action: &str) -> bool {
+        self.by_action.contains_key(action)
+    }
+
     /// What is served, for the session with another server.
     pub(super) fn served(&self) -> Vec<(Box<str>, u32)> {
         let served = self.by_action.iter().filter(|(_, service)| service.credit > 0);
