@@ -1,9 +1,8 @@
-//! The actions of the broker's own: `$echo`, `$actions`, `$stats`, `$sessions`, `$explain`.
+//! The actions of the broker's own: `$echo`, `$actions`, `$stats`, `$sessions`; `$explain` is in `explain.rs`.
 
 use crate::action::Action;
 use crate::broker::Broker;
 use crate::endings::Outcome;
-use crate::request::{Owner, Request, State};
 use crate::session::Session;
 use crate::tables::Key;
 use crate::words;
@@ -17,9 +16,6 @@ const LIST_MAX: usize = 1_000;
 
 /// Names of actions shown for one session.
 const SERVES_MAX: usize = 16;
-
-/// Bytes of a question at most: names and numbers only. The thread that decides must not parse megabytes.
-const QUESTION_BYTES_MAX: usize = 4 << 10;
 
 impl Broker {
     /// Answers a request for a name that starts with `$`.
@@ -62,7 +58,7 @@ impl Broker {
         })
     }
 
-    fn credit_of(&self, action: &Action) -> u64 {
+    pub(crate) fn credit_of(&self, action: &Action) -> u64 {
         let handlers = action.handlers.iter().filter_map(|&key| self.handlers.get(key));
         handlers.filter(|handler| handler.open && handler.present).map(|handler| u64::from(handler.credit)).sum()
     }
@@ -127,69 +123,6 @@ impl Broker {
                 "slow": counts.slow,
             },
         })
-    }
-
-    /// Why a request waits, in words: of an action, or one of the asker's own requests.
-    fn explain(&self, session: Key<Session>, data: &Payload) -> Result<Value, Outcome> {
-        let asked = if data.len() <= QUESTION_BYTES_MAX { serde_json::from_slice(data).ok() } else { None };
-        let asked: Value = asked.unwrap_or(Value::Null);
-        if let Some(name) = asked.get("action").and_then(Value::as_str) {
-            let text = self.explain_action(name);
-            return Ok(json!({ "action": name, "text": text }));
-        }
-        if let Some(id) = asked.get("id").and_then(Value::as_u64) {
-            let call =
-                self.sessions.get(session).and_then(|s| s.calls.get(&id)).and_then(|c| self.requests.get(c.request));
-            let text = call.map_or_else(|| words::not_waiting(id), |request| self.explain_request(request));
-            return Ok(json!({ "id": id, "text": text }));
-        }
-        let text = "`$explain` takes {\"action\":\"…\"} or {\"id\":…}".to_owned();
-        Err(Outcome::failed(Code::BadRequest, Ran::No, 0, text, None))
-    }
-
-    fn explain_action(&self, name: &str) -> String {
-        let Some(action) = self.action_by_name.get(name).and_then(|&key| self.actions.get(key)) else {
-            return format!("nobody serves `{name}` and nothing waits for it");
-        };
-        let handlers = action.handlers.iter().filter_map(|&key| self.handlers.get(key));
-        let away = handlers.filter(|handler| !handler.present).count();
-        let queued = action.queue.len();
-        let why = if action.handlers.is_empty() {
-            "nobody serves it".to_owned()
-        } else if queued == 0 {
-            "nothing waits".to_owned()
-        } else if away == action.handlers.len() {
-            format!("its {away} handlers are away and may come back")
-        } else {
-            let each = self.settings.dispatch_interval;
-            let pause = if each.is_zero() { String::new() } else { format!(", one at most every {each:?}") };
-            format!("every handler has as many as it takes ({} of {}){pause}", action.in_flight, self.credit_of(action))
-        };
-        let wait = match self.predicted_wait(action) {
-            Some(wait) => format!("; one that comes now waits about {} ms", wait.as_millis()),
-            None => String::new(),
-        };
-        format!("{queued} requests wait for `{name}`, {} run: {why}{wait}", action.in_flight)
-    }
-
-    fn explain_request(&self, request: &Request) -> String {
-        let name = self.actions.get(request.action).map_or("", |action| &*action.name);
-        let age = request.received.millis_until(self.now);
-        let left = self.now.millis_until(request.deadline);
-        let state = match request.state {
-            State::Arrived | State::Queued => self.explain_action(name),
-            State::Delivered { handler, at, .. } => {
-                let by = self.handler_name(handler).map_or_else(String::new, |name| name.to_string());
-                format!("handler `{by}` has had it for {} ms", at.millis_until(self.now))
-            }
-            State::Joined { .. } => "it waits for the answer of an earlier call with the same key".to_owned(),
-            State::Gathering => {
-                let waits = request.rare.as_ref().map_or(0, |rare| rare.parts.len());
-                format!("a broadcast: {waits} handlers have not answered")
-            }
-        };
-        let owner = if request.owner == Owner::Nobody { "nobody waits for it" } else { "its caller waits" };
-        format!("came {age} ms ago, {left} ms left, {owner}: {state}")
     }
 }
 

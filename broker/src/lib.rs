@@ -26,7 +26,7 @@
 //! | one request for many handlers | `broadcast.rs` |
 //! | one answer for many requests: idempotency keys | `keys.rs` |
 //! | topics and subscriptions | `events.rs`, `topics.rs` |
-//! | actions of the broker's own | `builtin.rs` |
+//! | actions of the broker's own | `builtin.rs`, `explain.rs` |
 //! | the server leaves | `drain.rs` |
 
 mod action;
@@ -41,6 +41,7 @@ mod dispatch;
 mod drain;
 mod endings;
 mod events;
+mod explain;
 mod handler;
 mod input;
 mod kept;

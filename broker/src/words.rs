@@ -107,5 +107,9 @@ pub(crate) fn no_builtin(name: &str) -> String {
 }
 
 pub(crate) fn not_waiting(id: u64) -> String {
-    format!("no request {id} of this session waits: it has been answered, or was never announced")
+    format!("no request {id} of this client waits: it has been answered, or was never announced")
+}
+
+pub(crate) fn no_client(client: u64) -> String {
+    format!("no client {client} is here; `$sessions` lists who is")
 }

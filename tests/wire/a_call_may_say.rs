@@ -66,7 +66,7 @@ fn action_with_a_dollar_belongs_to_the_broker() {
         web > {"type":"request","id":3,"action":"$actions"}
         web < {"type":"reply","id":3} {"actions":[],"more":0}
         web > {"type":"request","id":4,"action":"$explain"} {"action":"x"}
-        web < {"type":"reply","id":4} {"action":"x","text":"nobody serves `x` and nothing waits for it"}
+        web < {"type":"reply","id":4} {"action":"x","handlers":0,"more":0,"text":"nobody serves `x` and nothing waits for it","waiting":[]}
         web > {"type":"request","id":5,"action":"$sessions"}
         web < {"type":"reply","id":5} …
         web > {"type":"request","id":6,"action":"$stats"}

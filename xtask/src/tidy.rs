@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("client", &["answerback-protocol"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),
+    ("cli", &["answerback"]),
     ("xtask", &[]),
 ];
 

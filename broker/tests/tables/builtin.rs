@@ -58,15 +58,64 @@ fn explain_says_in_words_why_a_request_waits() {
         svc < {"type":"deliver"}
         web > {"type":"request","id":2,"action":"a"}
         web > {"type":"request","id":3,"action":"$explain"} {"action":"a"}
-        web < {"type":"reply","id":3} {"action":"a","text":"1 requests wait for `a`, 1 run: every handler has as many as it takes (1 of 1)"}
+        web < {"type":"reply","id":3} {"action":"a","handlers":1,"more":0,"text":"1 request waits for `a`, 1 runs: every handler has as many as it takes (1 of 1)","waiting":[{"client":2,"id":2,"left_ms":30000,"name":"web","waits_ms":0}]}
         web > {"type":"request","id":4,"action":"$explain"} {"id":1}
         web < {"type":"reply","id":4} {"id":1,"text":"came 0 ms ago, 30000 ms left, its caller waits: handler `svc` has had it for 0 ms"}
         web > {"type":"request","id":5,"action":"$explain"} {"id":77}
-        web < {"type":"reply","id":5} {"id":77,"text":"no request 77 of this session waits: it has been answered, or was never announced"}
+        web < {"type":"reply","id":5} {"id":77,"text":"no request 77 of this client waits: it has been answered, or was never announced"}
         web > {"type":"request","id":6,"action":"$explain"} 5
         web < {"type":"reply","id":6,"error":{"code":"bad_request"}}
         web > {"type":"request","id":7,"action":"$explain"} {"action":"zzz"}
-        web < {"type":"reply","id":7} {"action":"zzz","text":"nobody serves `zzz` and nothing waits for it"}
+        web < {"type":"reply","id":7} {"action":"zzz","handlers":0,"more":0,"text":"nobody serves `zzz` and nothing waits for it","waiting":[]}
         "#,
     );
+}
+
+/// A person at a shell has a session of his own, on which nothing waits. So he asks by the public numbers of others.
+#[test]
+fn explain_tells_about_the_request_of_another_client() {
+    play(
+        r#"
+        web > {"type":"request","id":9,"action":"a","ttl":500}
+        +20
+        ops > {"type":"request","id":1,"action":"$explain"} {"client":1,"id":9}
+        ops < {"type":"reply","id":1} {"client":1,"id":9,"text":"came 20 ms ago, 29980 ms left, its caller waits: 1 request waits for `a`, 0 run: nobody serves it"}
+        ops > {"type":"request","id":2,"action":"$explain"} {"client":1,"id":8}
+        ops < {"type":"reply","id":2} {"client":1,"id":8,"text":"no request 8 of this client waits: it has been answered, or was never announced"}
+        ops > {"type":"request","id":3,"action":"$explain"} {"client":7,"id":9}
+        ops < {"type":"reply","id":3} {"client":7,"id":9,"text":"no client 7 is here; `$sessions` lists who is"}
+        ops > {"type":"request","id":4,"action":"$explain"} {"client":1}
+        ops < {"type":"reply","id":4,"error":{"code":"bad_request"}}
+        +480
+        web < {"type":"reply","id":9,"error":{"code":"no_handler"}}
+        "#,
+    );
+}
+
+/// The list is what waits longest, in order, and never long. A send has no client any more, only a name.
+#[test]
+fn explain_lists_what_waits_longest() {
+    let mut stage = play(
+        r#"
+        web > {"type":"request","id":1,"action":"a","reply":false,"timeout":2000}
+        web < {"type":"accepted","id":1}
+        +5
+        ops > {"type":"request","id":50,"action":"$explain"} {"action":"a"}
+        ops < {"type":"reply","id":50} {"action":"a","handlers":0,"more":0,"text":"1 request waits for `a`, 0 run: nobody serves it","waiting":[{"client":null,"id":null,"left_ms":1995,"name":"web","waits_ms":5}]}
+        "#,
+    );
+    let line = |id: u64| format!(r#"{{"client":1,"id":{id},"left_ms":30000,"name":"web","waits_ms":0}}"#);
+    let calls: Vec<_> = (2..=10).map(line).collect();
+    let send = r#"{"client":null,"id":null,"left_ms":1995,"name":"web","waits_ms":5}"#;
+    let text = "15 requests wait for `a`, 0 run: nobody serves it";
+    let waiting = format!("[{send},{}]", calls.join(","));
+    for id in 2..=15 {
+        stage.play(&format!(r#"web > {{"type":"request","id":{id},"action":"a"}}"#));
+    }
+    stage.play(&format!(
+        r#"
+        ops > {{"type":"request","id":51,"action":"$explain"}} {{"action":"a"}}
+        ops < {{"type":"reply","id":51}} {{"action":"a","handlers":0,"more":5,"text":"{text}","waiting":{waiting}}}
+        "#
+    ));
 }

@@ -89,7 +89,7 @@ fn after_a_lost_session_no_server_can_promise_that_it_did_not_run() {
     script.come_back(false);
     script.said();
     script.fails(1, Code::NoHandler, Ran::No);
-    assert_eq!(script.outcome(1), "no_handler maybe");
+    assert_eq!(script.outcome(1), "disconnected maybe");
 }
 
 #[test]

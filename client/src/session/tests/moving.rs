@@ -91,7 +91,7 @@ fn draining_ends_a_call_that_cannot_move() {
     script.said();
     script.session.leave();
     script.fails(2, Code::Draining, Ran::No);
-    assert_eq!(script.outcome(2), "draining maybe", "it may have run in the session before");
+    assert_eq!(script.outcome(2), "disconnected maybe", "it may have run in the session before");
 
     let mut script = Script::welcome();
     script.calls_and_says(3);

@@ -1,0 +1,205 @@
+//! How a command ends: a number for scripts, and for people one line with what happened and one with what to do next.
+
+use crate::json::told;
+use crate::print::{Style, escaped, note, paint_error};
+use answerback::{Code, Error};
+use serde_json::{Value, json};
+use std::io;
+use std::process::ExitCode;
+
+/// Why the process ends. The numbers are promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Answered, or done.
+    Ok = 0,
+    /// Anything that has no number of its own.
+    Other = 1,
+    /// The command line or the data typed is not understood.
+    Usage = 2,
+    /// The handler answered with its own error.
+    Fault = 3,
+    /// Nobody serves the action.
+    NoHandler = 4,
+    /// Its time was up.
+    Time = 5,
+    /// No server could be reached, or it does not allow this.
+    NoServer = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<Code> for Exit {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::Fault => Self::Fault,
+            Code::NoHandler => Self::NoHandler,
+            Code::Timeout | Code::Expired => Self::Time,
+            Code::Disconnected | Code::Denied | Code::VersionMismatch => Self::NoServer,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What a command gives back: how it ended, or why it could not be done.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+/// Why a command could not be done, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    /// One line; nothing if whoever reads the output has had enough, as `head` has.
+    what: String,
+    next: String,
+    error: Option<Error>,
+}
+
+impl Failure {
+    /// A failure that no server told about.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), next: next.into(), error: None }
+    }
+
+    /// What became of something asked for `action`.
+    pub(crate) fn of(error: Error, action: &str) -> Self {
+        let next = next(&error, action);
+        Self { exit: error.code().into(), what: error.to_string(), next, error: Some(error) }
+    }
+
+    /// No connection to any of these.
+    pub(crate) fn no_server(error: Error, servers: &[String]) -> Self {
+        // The library's advice is for programmers; the one for people is in the next line.
+        let why = error.message().split(": start a server").next().unwrap_or_default();
+        let what = match servers {
+            [_] if why.starts_with("cannot connect") => why.to_owned(),
+            [one] => format!("cannot connect to {one}: {why}"),
+            _ => format!("cannot connect to any of {}: {why}", servers.join(", ")),
+        };
+        let next = "start one with `answerback-server`, or say where it is with --server HOST:PORT".to_owned();
+        Self { exit: Exit::NoServer, what, next, error: Some(error) }
+    }
+
+    /// The output cannot be written. Who closed a pipe has had enough: that is no error.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, "", ""),
+            _ => Self::new(Exit::Other, format!("cannot write the output: {error}"), "check where it goes to"),
+        }
+    }
+
+    /// The operating system refused something.
+    pub(crate) fn system(doing: &str, error: &io::Error) -> Self {
+        Self::new(Exit::Other, format!("cannot {doing}: {error}"), "see what the operating system says about that")
+    }
+
+    /// What happened, in one line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Tells it, and says how the process ends.
+    pub(crate) fn tell(&self, as_json: bool) -> Exit {
+        if self.what.is_empty() {
+            return self.exit;
+        }
+        if as_json {
+            note(&told(&self.json()));
+            return self.exit;
+        }
+        note(&format!("{} {}", paint_error(Style::Bad, "error:"), escaped(&self.what)));
+        if let Some(details) = self.details() {
+            note(&format!("data: {}", escaped(&details)));
+        }
+        note(&format!("{} {}", paint_error(Style::Strong, "next:"), escaped(&self.next)));
+        self.exit
+    }
+
+    /// What the handler said about its error beside code and message.
+    fn details(&self) -> Option<String> {
+        let data = self.error.as_ref()?.fault()?.raw_data();
+        (data != b"null").then(|| String::from_utf8_lossy(data).into_owned())
+    }
+
+    fn json(&self) -> Value {
+        let error = self.error.as_ref().map_or_else(|| json!({ "message": self.what }), error_json);
+        json!({ "error": error, "exit": self.exit as u8, "next": self.next })
+    }
+}
+
+/// An error of a call, for scripts.
+pub(crate) fn error_json(error: &Error) -> Value {
+    let fault = error.fault().map(|fault| {
+        let data = fault.data::<Value>().unwrap_or(Value::Null);
+        json!({ "code": fault.code(), "message": fault.message(), "retryable": fault.is_retryable(), "data": data })
+    });
+    json!({
+        "code": error.code().as_str(),
+        "message": error.message(),
+        "ran": error.ran().to_string(),
+        "attempts": error.attempts(),
+        "retry_after_ms": error.retry_after().map(|after| after.as_millis() as u64),
+        "fault": fault,
+    })
+}
+
+/// What to do about an error of a call, by its code.
+fn next(error: &Error, action: &str) -> String {
+    match error.code() {
+        Code::NoHandler => {
+            format!("`answerback ls` shows what is served; `answerback serve {action} --echo` serves it")
+        }
+        Code::Expired => {
+            format!("a longer --ttl, or more handlers; `answerback explain {action}` says what holds it up")
+        }
+        Code::Timeout => format!("a longer --timeout; `answerback explain {action}` says what holds it up"),
+        Code::HandlerLost => "call again only if twice does no harm; --attempts lets the broker do so".to_owned(),
+        Code::Fault if error.is_safe_to_retry() => "the handler says that the same call may succeed later".to_owned(),
+        Code::Fault => "the handler's own log may say more; the same call would fail again".to_owned(),
+        Code::Overloaded => match error.retry_after() {
+            Some(after) => format!("try again in {} ms, or start more handlers", after.as_millis()),
+            None => "try again later, or start more handlers".to_owned(),
+        },
+        Code::Conflict => "use a new --key for a new request".to_owned(),
+        Code::Denied => "use a name that does not start with $, or one that you may use".to_owned(),
+        Code::TooLarge => "send less, or raise --max-frame of the server".to_owned(),
+        Code::Draining => "call another server: --server HOST:PORT".to_owned(),
+        Code::Unavailable => "call without --durable, or a server that has a store".to_owned(),
+        Code::Disconnected => "start `answerback-server`, or say where it is with --server HOST:PORT".to_owned(),
+        Code::VersionMismatch => "use a client and a server of the same version".to_owned(),
+        _ => "`answerback --help` says how things are asked for".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_number() {
+        let numbers = [
+            (Code::Fault, 3),
+            (Code::NoHandler, 4),
+            (Code::Timeout, 5),
+            (Code::Expired, 5),
+            (Code::Denied, 6),
+            (Code::Disconnected, 6),
+            (Code::VersionMismatch, 6),
+            (Code::Overloaded, 1),
+            (Code::HandlerLost, 1),
+            (Code::Unknown, 1),
+        ];
+        for (code, number) in numbers {
+            assert_eq!(Exit::from(code) as u8, number, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let failure = Failure::output(&io::ErrorKind::BrokenPipe.into());
+        assert_eq!((failure.exit, failure.what.as_str()), (Exit::Ok, ""));
+        assert_eq!(Failure::output(&io::ErrorKind::StorageFull.into()).exit, Exit::Other);
+    }
+}

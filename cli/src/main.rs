@@ -1,0 +1,51 @@
+//! `answerback`: the command line of Answerback, for people at a shell and for scripts.
+//!
+//! ```text
+//!  args      what can be typed           commands   what is done, a file each
+//!  exit      how it ends                 print      the only way out
+//! ```
+//!
+//! It talks to servers through the library `answerback` alone, as any client does.
+
+mod args;
+mod commands;
+mod connection;
+mod exit;
+mod json;
+mod print;
+mod signals;
+mod table;
+mod units;
+
+use args::Cli;
+use clap::{Parser, error::ErrorKind};
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => commands::run(&cli).unwrap_or_else(|failure| failure.tell(cli.common.json)),
+        Err(error) => not_understood(&error),
+    };
+    exit.into()
+}
+
+/// Help and version are asked for; anything else is told as every error is, with what to do next.
+fn not_understood(error: &clap::Error) -> Exit {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // There is nobody to tell if this cannot be printed.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+    }
+    let colours = print::is_error_terminal() && print::colours_are_wanted();
+    let text = error.render();
+    let text = if colours { text.ansi().to_string() } else { text.to_string() };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("--help"));
+    let (other, what): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains("Usage:") || line.contains("tip:"));
+    print::note(&what.join(" "));
+    other.iter().for_each(|line| print::note(line));
+    let command = std::env::args().nth(1).filter(|word| args::is_command(word));
+    let help = command.map_or_else(|| "answerback --help".to_owned(), |command| format!("answerback {command} --help"));
+    print::note(&format!("{} {help}", print::paint_error(print::Style::Strong, "next:")));
+    Exit::Usage
+}

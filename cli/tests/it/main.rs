@@ -1,0 +1,12 @@
+//! The command line as a process, against a real server in this one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end at what is not as it should be")]
+
+mod bed;
+mod bench;
+mod broadcast;
+mod call;
+mod exec;
+mod look;
+mod serve;
+mod usage;
