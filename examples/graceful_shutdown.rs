@@ -7,7 +7,11 @@ use answerback::{Client, Context, Fault};
 use answerback_examples::server;
 use std::future::IntoFuture;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// Rung when work begins.
+static BEGUN: Notify = Notify::const_new();
 
 #[tokio::main]
 async fn main() -> Result<(), answerback::Error> {
@@ -17,9 +21,7 @@ async fn main() -> Result<(), answerback::Error> {
     for job in 1..=3 {
         calls.spawn(caller.call::<String>("job", job).into_future());
     }
-    while old.work_under_way() == 0 {
-        tokio::task::yield_now().await;
-    }
+    BEGUN.notified().await;
 
     // The old worker has one job; the other two wait in the broker.
     let drained = old.drain(Duration::from_secs(10)).await;
@@ -44,6 +46,7 @@ async fn worker(name: &str) -> Result<Client, answerback::Error> {
 }
 
 async fn work(ctx: Context, _job: u32) -> Result<String, Fault> {
+    BEGUN.notify_one();
     tokio::time::sleep(Duration::from_millis(100)).await;
     Ok(format!("a job done by the {} worker", ctx.client().name()))
 }
