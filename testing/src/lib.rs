@@ -32,6 +32,7 @@ mod random;
 mod simulation;
 mod test_broker;
 
+pub use answerback_broker::Settings as BrokerSettings;
 pub use answerback_server::Settings;
 pub use proxy::{Ending, Fault, Faults, Proxy, Way};
 pub use simulation::{History, Simulation, Weather, in_virtual_time};

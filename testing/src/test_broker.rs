@@ -38,6 +38,14 @@ const TRY_EVERY: Duration = Duration::from_millis(5);
 impl TestBroker {
     /// Starts a broker with the settings that a server has when nothing is said.
     ///
+    /// ```
+    /// # use answerback_testing::TestBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let broker = TestBroker::start().await;
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the machine cannot start it.
@@ -86,6 +94,15 @@ impl TestBroker {
     }
 
     /// Its data folder, which is removed at the end.
+    ///
+    /// ```
+    /// # use answerback_testing::TestBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let broker = TestBroker::start().await;
+    /// assert!(broker.folder().exists());
+    /// # }
+    /// ```
     pub fn folder(&self) -> &Path {
         self.place.path()
     }
@@ -112,6 +129,16 @@ impl TestBroker {
 
     /// Starts the broker again on the same port and with the same folder, after [`stop`](Self::stop) or
     /// [`drain`](Self::drain). Does nothing if it runs.
+    ///
+    /// ```
+    /// # use answerback_testing::TestBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let broker = TestBroker::start().await;
+    /// broker.stop().await;
+    /// broker.start_again().await;
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -34,33 +34,10 @@ mod place;
 #[path = "../../server/tests/it/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
 mod process;
+mod program;
 mod random_bytes;
 mod routing;
 mod script;
 mod sessions;
 
-use serde_json::Value;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
-
-/// The server's program. A run of all tests has built it already, and cargo only says where it is; a run of this package
-/// alone has not.
-pub(crate) fn program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build).clone()
-}
-
-fn build() -> PathBuf {
-    let profile = if cfg!(debug_assertions) { "test" } else { "release" };
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--workspace", "--bin", "answerback-server", "--message-format", "json"])
-        .args(["--profile", profile])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "cannot build the server: {}", String::from_utf8_lossy(&output.stderr));
-    let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let mut built = messages.filter_map(|message: Value| Some(PathBuf::from(message["executable"].as_str()?)));
-    built.next().expect("cargo says what it has built")
-}
+pub(crate) use program::program;

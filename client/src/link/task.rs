@@ -19,10 +19,14 @@ use std::time::{Duration, Instant};
 /// A connection that lived shorter than this is followed by a pause, so that a server that closes every connection is not besieged.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
+/// How long after a connection was given up without a welcome its `hello` may still reach the server.
+const LATE_HELLO: Duration = Duration::from_secs(60);
+
 /// Starts the task of a link. With `fail_first` the client gives up if the first round of addresses fails.
 pub(crate) fn spawn(shared: &Arc<Shared>, number: LinkNumber, rota: Rota, fail_first: bool) {
     let ends = Ends { shared: Arc::clone(shared), number };
-    let task = Task { shared: Arc::clone(shared), number, rota, fail_first, tending: Tending::new(number) };
+    let task =
+        Task { shared: Arc::clone(shared), number, rota, fail_first, tending: Tending::new(number), unwelcome: None };
     tokio::spawn(async move {
         let _ends = ends;
         task.run().await;
@@ -48,6 +52,9 @@ pub(crate) struct Task {
     /// Whether the first round of addresses must not fail; over once a server has said welcome.
     fail_first: bool,
     pub(crate) tending: Tending,
+    /// When a connection ended last without a welcome. Its `hello` may be under way; a server that hears it late takes that connection for the
+    /// newer one, and says to the one of now that it was replaced.
+    unwelcome: Option<Instant>,
 }
 
 /// What comes after a connection, or after an attempt to open one.
@@ -127,6 +134,8 @@ impl Task {
         if was_welcome {
             self.rota.welcomed();
             self.fail_first = false;
+        } else {
+            self.unwelcome = Some(Shared::now());
         }
         let error = match ended {
             Ended::SaidBye => return After::End,
@@ -168,12 +177,17 @@ impl Task {
                 self.shared.renew_session(self.number);
                 Ok(Error::new(Code::Overloaded, Ran::No, format!("{address} acknowledges no replies")))
             }
+            Broken::Fatal(error) if error.code() == Code::Replaced && self.may_have_replaced_itself() => Ok(error),
             Broken::Fatal(error) if matches!(error.code(), Code::Replaced | Code::VersionMismatch) => {
                 self.shared.close(Some(error));
                 Err(After::End)
             }
             Broken::Fatal(error) => Ok(error),
         }
+    }
+
+    fn may_have_replaced_itself(&self) -> bool {
+        self.unwelcome.is_some_and(|at| Shared::now().saturating_duration_since(at) < LATE_HELLO)
     }
 
     fn chance(&self) -> f64 {

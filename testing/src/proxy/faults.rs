@@ -4,6 +4,11 @@ use crate::random::Random;
 use std::time::Duration;
 
 /// A direction through the proxy.
+///
+/// ```
+/// # use answerback_testing::{Fault, Way};
+/// let fault = Fault::HalfClose { way: Way::ToClient, after: 100, hang: false };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// From the client to the broker.
@@ -13,6 +18,11 @@ pub enum Way {
 }
 
 /// How a connection is ended.
+///
+/// ```
+/// # use answerback_testing::{Ending, Fault, Way};
+/// let fault = Fault::Cut { way: Way::ToBroker, after: 100, ending: Ending::Reset };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// In order, as when a program ends.
@@ -22,6 +32,14 @@ pub enum Ending {
 }
 
 /// What is wrong with one connection.
+///
+/// ```
+/// # use answerback_testing::{Ending, Fault, Faults, Way};
+/// // The first connection breaks inside its first frame, the second is slow.
+/// let hello = Fault::Cut { way: Way::ToBroker, after: 20, ending: Ending::Fin };
+/// let slow = Fault::Delay { by: std::time::Duration::from_millis(50) };
+/// let faults = Faults::each([hello, slow]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -92,16 +110,32 @@ enum Plan {
 
 impl Faults {
     /// No faults.
+    ///
+    /// ```
+    /// # use answerback_testing::{Fault, Faults};
+    /// assert_eq!(Faults::none().of(0), Fault::None);
+    /// ```
     pub fn none() -> Self {
         Self::each([])
     }
 
     /// One fault for each connection, in the order in which they come. Later ones have none.
+    ///
+    /// ```
+    /// # use answerback_testing::{Fault, Faults};
+    /// let faults = Faults::each([Fault::None, Fault::Stall]);
+    /// assert_eq!(faults.of(1), Fault::Stall);
+    /// ```
     pub fn each(faults: impl IntoIterator<Item = Fault>) -> Self {
         Self::new(Plan::Each(faults.into_iter().collect()))
     }
 
     /// Faults of every kind, chosen by a seed. Most connections have one.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7);
+    /// ```
     pub fn seeded(seed: u64) -> Self {
         Self::new(Plan::Seeded(seed))
     }
@@ -111,30 +145,56 @@ impl Faults {
     }
 
     /// Of a hundred connections, so many have a seeded fault. 80 if nothing is said.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7).percent(10);
+    /// ```
     pub fn percent(mut self, percent: u8) -> Self {
         self.percent = u64::from(percent);
         self
     }
 
     /// Seeded cuts and half-closes come after so many bytes at most. 20,000 if nothing is said.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7).cut_within(500);
+    /// ```
     pub fn cut_within(mut self, bytes: u64) -> Self {
         self.cut_within = bytes;
         self
     }
 
     /// Seeded delays are so long at most. 20 ms if nothing is said.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7).delay_most(std::time::Duration::from_millis(5));
+    /// ```
     pub fn delay_most(mut self, delay: Duration) -> Self {
         self.delay_most = delay;
         self
     }
 
     /// Without seeded faults that only a clock can find: stalls, and half-closes that hang.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7).without_hangs();
+    /// ```
     pub fn without_hangs(mut self) -> Self {
         self.stalls = false;
         self
     }
 
     /// The fault of a connection, counted from 0.
+    ///
+    /// ```
+    /// # use answerback_testing::Faults;
+    /// let faults = Faults::seeded(7);
+    /// assert_eq!(faults.of(3), faults.of(3));
+    /// ```
     pub fn of(&self, connection: u64) -> Fault {
         match &self.plan {
             Plan::Each(faults) => {

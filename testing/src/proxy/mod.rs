@@ -61,6 +61,15 @@ struct Hand {
 impl Proxy {
     /// Starts a proxy to `target`, a `host:port`, that passes everything on.
     ///
+    /// ```
+    /// # use answerback_testing::{Proxy, TestBroker};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let broker = TestBroker::start().await;
+    /// let proxy = Proxy::start(broker.address()).await;
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the machine has no port for it.
@@ -98,11 +107,33 @@ impl Proxy {
     }
 
     /// Where clients connect: `127.0.0.1:PORT`.
+    ///
+    /// ```
+    /// # use answerback_testing::Proxy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let proxy = Proxy::start("127.0.0.1:7040").await;
+    /// assert!(proxy.address().starts_with("127.0.0.1:"));
+    /// # }
+    /// ```
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// Cuts every connection in the middle of whatever it is doing: both ends see a reset. New ones may come at once.
+    ///
+    /// ```
+    /// # use answerback_testing::{Proxy, TestBroker};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), answerback::Error> {
+    /// let broker = TestBroker::start().await;
+    /// let proxy = Proxy::start(broker.address()).await;
+    /// let client = answerback::connect(proxy.address()).await?;
+    /// proxy.cut_all();
+    /// assert!(client.call::<bool>("$echo", true).attempts(2).await?, "it came back by itself");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cut_all(&self) {
         self.shared.hand.send_modify(|hand| hand.cuts += 1);
     }
@@ -127,22 +158,62 @@ impl Proxy {
     }
 
     /// From now on nothing passes: connections stay open and bytes wait, as when a cable is pulled.
+    ///
+    /// ```
+    /// # use answerback_testing::Proxy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let proxy = Proxy::start("127.0.0.1:7040").await;
+    /// proxy.pause();
+    /// // … a while later …
+    /// proxy.resume();
+    /// # }
+    /// ```
     pub fn pause(&self) {
         self.shared.hand.send_modify(|hand| hand.paused = true);
     }
 
     /// Ends the pause. What has waited goes on its way, in order.
+    ///
+    /// ```
+    /// # use answerback_testing::Proxy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let proxy = Proxy::start("127.0.0.1:7040").await;
+    /// proxy.pause();
+    /// // … a while later …
+    /// proxy.resume();
+    /// # }
+    /// ```
     pub fn resume(&self) {
         self.shared.hand.send_modify(|hand| hand.paused = false);
     }
 
     /// How many connections have come in so far.
+    ///
+    /// ```
+    /// # use answerback_testing::Proxy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let proxy = Proxy::start("127.0.0.1:7040").await;
+    /// assert_eq!(proxy.connections(), 0);
+    /// # }
+    /// ```
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// How many connections were ended, or half closed, by the plan of faults so far. A test asks so that it does not pass
     /// because nothing happened.
+    ///
+    /// ```
+    /// # use answerback_testing::Proxy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let proxy = Proxy::start("127.0.0.1:7040").await;
+    /// assert_eq!(proxy.broken(), 0);
+    /// # }
+    /// ```
     pub fn broken(&self) -> u64 {
         self.shared.ended_by_fault.load(Ordering::Relaxed)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Lines kept. Later ones are only counted, and change the fingerprint.
 const LINES_MAX: usize = 100_000;
 
-/// What happened, in a line each: when, on which connection, which frame. No data and no names.
+/// What happened, in a line each: when, on which connection, which frame. No data, and no names but those of clients.
 ///
 /// ```text
 /// 12.003ms c1 > request 7
@@ -24,22 +24,54 @@ pub struct History {
 
 impl History {
     /// The lines: the first 100,000.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// assert!(simulation.history().lines().any(|line| line.ends_with("the broker starts")));
+    /// # });
+    /// ```
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(|line| &**line)
     }
 
     /// How many lines there are, also those that are not kept.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let history = Simulation::new(7).history();
+    /// assert_eq!(history.count() as usize, history.lines().count());
+    /// # });
+    /// ```
     pub fn count(&self) -> u64 {
         self.lines.len() as u64 + self.more
     }
 
     /// A number made of all lines.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let (one, two) = (Simulation::new(7).history(), Simulation::new(7).history());
+    /// assert_eq!(one.fingerprint(), two.fingerprint());
+    /// # });
+    /// ```
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
     /// The first line that another run has not, or has otherwise: its number, and both lines. Nothing if there is none
     /// among those that are kept.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let (one, two) = (Simulation::new(7).history(), Simulation::new(7).history());
+    /// assert_eq!(one.difference(&two), None);
+    /// # });
+    /// ```
     pub fn difference<'a>(&'a self, other: &'a Self) -> Option<(usize, &'a str, &'a str)> {
         let length = self.lines.len().max(other.lines.len());
         let line = |of: &'a Self, number: usize| of.lines.get(number).map_or("(ended)", |line| &**line);
@@ -78,6 +110,7 @@ impl fmt::Debug for History {
 pub(super) fn said(frame: &ClientFrame<'_>) -> String {
     let kind = frame.kind();
     match frame {
+        ClientFrame::Hello(hello) => format!("{kind} {}", hello.name.escape_debug()),
         ClientFrame::Request(request) => format!("{kind} {}", request.id),
         ClientFrame::Cancel(cancel) => format!("{kind} {}", cancel.id),
         ClientFrame::Answer(answer) => format!("{kind} {}{}", answer.id, if answer.part { " part" } else { "" }),

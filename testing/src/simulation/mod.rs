@@ -52,6 +52,15 @@ pub struct Simulation {
 /// What the program does has to depend on nothing but its seed, if two runs shall be the same: `select!` should be
 /// `biased`, hash tables should not be iterated, and names should not be random.
 ///
+/// ```
+/// use answerback_testing::in_virtual_time;
+/// use std::time::Duration;
+///
+/// let begun = std::time::Instant::now();
+/// in_virtual_time(async { tokio::time::sleep(Duration::from_secs(3_600)).await });
+/// assert!(begun.elapsed() < Duration::from_secs(60), "an hour takes a moment");
+/// ```
+///
 /// # Panics
 ///
 /// If it is used inside an async program, or the machine has no room for a runtime.
@@ -62,6 +71,15 @@ pub fn in_virtual_time<T>(program: impl Future<Output = T>) -> T {
 
 impl Simulation {
     /// A broker with the usual settings, and a network that is fast and sound: see [`Weather::fair`].
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let client = simulation.client("shop").await;
+    /// assert!(client.state().is_connected());
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -88,11 +106,29 @@ impl Simulation {
     }
 
     /// The settings of a broker that [`new`](Self::new) has, to be changed and handed to [`with`](Self::with).
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let mut settings = Simulation::settings();
+    /// settings.session_grace = std::time::Duration::from_secs(1);
+    /// let simulation = Simulation::with(7, Weather::fair(), settings);
+    /// # });
+    /// ```
     pub fn settings() -> Settings {
         Settings::default()
     }
 
     /// Opens a connection as a client would: bytes in memory. For clients that are not the client library.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let stream: tokio::io::DuplexStream = simulation.connect().await?;
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     ///
@@ -102,6 +138,17 @@ impl Simulation {
     }
 
     /// The broker is killed and started again: everything that it held is gone, all connections end.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let client = simulation.client("shop").await;
+    /// simulation.restart();
+    /// assert!(client.call::<bool>("$echo", true).attempts(2).await?, "it came back by itself");
+    /// # Ok::<(), answerback::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn restart(&self) {
         self.world.stop("is killed");
         self.world.stays_away(false);
@@ -109,18 +156,48 @@ impl Simulation {
     }
 
     /// The broker is killed. It stays away until [`restart`](Self::restart).
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// simulation.stop();
+    /// assert!(simulation.connect().await.is_err());
+    /// simulation.restart();
+    /// assert!(simulation.connect().await.is_ok());
+    /// # });
+    /// ```
     pub fn stop(&self) {
         self.world.stays_away(true);
         self.world.stop("is killed");
     }
 
     /// Breaks all connections. Clients may come back at once.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let client = simulation.client("shop").await;
+    /// simulation.cut_all();
+    /// assert!(client.call::<bool>("$echo", true).attempts(2).await?, "it came back by itself");
+    /// # Ok::<(), answerback::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn cut_all(&self) {
         self.world.cut_all();
     }
 
     /// The broker is asked to leave, and what runs may finish within `deadline`. Returns when it has left, and says
     /// whether all work could finish. It stays away until [`restart`](Self::restart).
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// assert!(simulation.drain(std::time::Duration::from_secs(5)).await, "there was nothing to finish");
+    /// # });
+    /// ```
     pub async fn drain(&self, deadline: Duration) -> bool {
         world::drain(&self.world, deadline).await
     }
@@ -140,11 +217,29 @@ impl Simulation {
     }
 
     /// What has happened so far.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let _client = simulation.client("shop").await;
+    /// println!("{}", simulation.history());
+    /// # });
+    /// ```
     pub fn history(&self) -> History {
         self.world.inside().history.clone()
     }
 
     /// What the broker holds at the moment; nothing if it is down.
+    ///
+    /// ```
+    /// # use answerback_testing::{Simulation, Weather, in_virtual_time};
+    /// # in_virtual_time(async {
+    /// let simulation = Simulation::new(7);
+    /// let client = simulation.client("shop").await;
+    /// assert_eq!(simulation.held().map(|held| (held.sessions, held.requests)), Some((1, 0)));
+    /// # });
+    /// ```
     pub fn held(&self) -> Option<answerback_broker::Held> {
         self.world.inside().broker.as_ref().map(answerback_broker::Broker::held)
     }

@@ -121,8 +121,11 @@ impl World {
         if inside.ended || inside.stays_away || inside.broker.is_some() {
             return;
         }
-        inside.broker = Some(Broker::new(self.settings.clone()));
         self.drained.send_modify(|(life, end)| (*life, *end) = (*life + 1, None));
+        let mut settings = self.settings.clone();
+        // A server draws this one anew whenever it starts.
+        settings.secrets.tables ^= self.drained.borrow().0;
+        inside.broker = Some(Broker::new(settings));
         self.note(&mut inside, "the broker starts");
     }
 
