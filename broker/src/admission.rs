@@ -84,7 +84,7 @@ impl Broker {
                     self.notice(connection, Code::BadRequest, text, Some(About::Id(frame.id)));
                 }
                 _ => {
-                    self.send_again(session, id);
+                    self.send_again(session, id, true);
                 }
             }
             return true;
@@ -96,13 +96,13 @@ impl Broker {
             self.tell(session, Accepted { id: frame.id });
             return true;
         }
-        self.send_again(session, id)
+        self.send_again(session, id, false)
     }
 
     /// Sends again what had been sent for a request and was not acknowledged. Whether there was anything.
-    fn send_again(&mut self, session: Key<Session>, id: u64) -> bool {
+    fn send_again(&mut self, session: Key<Session>, id: u64, runs: bool) -> bool {
         let Some(record) = self.sessions.get_mut(session) else { return false };
-        let kept = record.kept.claim(id, &mut self.kept_bytes);
+        let kept = record.kept.claim(id, runs, &mut self.kept_bytes);
         let any = !kept.is_empty();
         if any {
             self.announces(session);
@@ -225,7 +225,9 @@ impl Broker {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(&session.to_le_bytes());
         bytes[16..].copy_from_slice(&id.to_le_bytes());
-        mix(SipHasher13::new_with_key(&self.settings.secrets.delivery).hash(&bytes))
+        // A server that keeps nothing over a restart must not meet deliveries of its life before under the ids of this one.
+        let life = if self.settings.has_store { 0 } else { self.settings.secrets.tables };
+        mix(life ^ SipHasher13::new_with_key(&self.settings.secrets.delivery).hash(&bytes))
     }
 
     /// Whether the byte limits allow one more.

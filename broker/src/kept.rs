@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A reply to a call of an earlier connection that was not announced again yet is unclaimed from the start. What is kept
-//! is bounded. Over the limit of bytes the oldest lose their data but not their memory: announced again, such a call is
-//! not taken for a new one, which would run it twice, but told that its answer is lost.
+//! is bounded. Over the limit of bytes the oldest lose their data, over the limit of count they go; but that something of a call went is remembered: announced again, it is
+//! not taken for a new one, which would run it twice, nor given an answer with a hole in it, but told that its answer is lost.
 
 use crate::settings::Limits;
 use crate::words;
@@ -39,13 +39,70 @@ pub(crate) struct Kept {
     stripped: usize,
     /// Waiting for their requests to be announced again, by request. Ids grow, so the first ones are the oldest.
     unclaimed: BTreeMap<u64, Vec<KeptReply>>,
+    /// Calls of which a reply went because there were too many.
+    forgotten: Forgotten,
     bytes: usize,
     count: usize,
 }
 
+/// Calls of which replies went. Parts count as replies, too, so that a few streams can push out many answers.
+#[derive(Default)]
+struct Forgotten {
+    /// Numbers on this connection, 0 for replies of an earlier one, and ids; the oldest first.
+    in_order: VecDeque<(u64, u64)>,
+    /// The greatest number for each id.
+    ids: BTreeMap<u64, u64>,
+}
+
+/// A session remembers so many answered calls for each reply that it may keep: an id is small. Who lets more than that go unacknowledged is not following
+/// PROTOCOL.
+const FORGOTTEN_PER_KEPT: usize = 16;
+
+impl Forgotten {
+    fn add(&mut self, number: u64, id: u64, most: usize) {
+        if self.ids.insert(id, number) != Some(number) {
+            self.in_order.push_back((number, id));
+        }
+        while self.in_order.len() > most {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((number, id)) = self.in_order.pop_front() else { return };
+        if self.ids.get(&id) == Some(&number) {
+            self.ids.remove(&id);
+        }
+    }
+
+    /// The client has taken in the first `replies` of this connection.
+    fn acknowledged(&mut self, replies: u64) {
+        while self.in_order.front().is_some_and(|(number, _)| (1..=replies).contains(number)) {
+            self.drop_oldest();
+        }
+    }
+
+    fn new_connection(&mut self) {
+        for (number, _) in &mut self.in_order {
+            *number = 0;
+        }
+        for number in self.ids.values_mut() {
+            *number = 0;
+        }
+    }
+}
+
 impl Kept {
     pub(crate) fn new() -> Self {
-        Self { sent: VecDeque::new(), first: 1, stripped: 0, unclaimed: BTreeMap::new(), bytes: 0, count: 0 }
+        Self {
+            sent: VecDeque::new(),
+            first: 1,
+            stripped: 0,
+            unclaimed: BTreeMap::new(),
+            forgotten: Forgotten::default(),
+            bytes: 0,
+            count: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,7 +135,8 @@ impl Kept {
 
     /// The client has taken in the first `replies` of this connection.
     pub(crate) fn acknowledged(&mut self, replies: u64, in_all: &mut usize) {
-        while self.first <= replies && self.drop_oldest_sent(in_all) {}
+        while self.first <= replies && self.drop_oldest_sent(in_all).is_some() {}
+        self.forgotten.acknowledged(replies);
         if self.sent.is_empty() && self.sent.capacity() > WORTH_KEEPING {
             self.sent = VecDeque::new();
         }
@@ -87,23 +145,31 @@ impl Kept {
     /// A new connection: counting starts again, and nothing of before is known to have arrived.
     pub(crate) fn new_connection(&mut self) {
         (self.first, self.stripped) = (1, 0);
+        self.forgotten.new_connection();
         for kept in self.sent.drain(..) {
             self.unclaimed.entry(kept.id.get()).or_default().push(kept);
         }
     }
 
     /// The client announced this request again: what had been sent for it, to be sent once more.
-    pub(crate) fn claim(&mut self, id: u64, in_all: &mut usize) -> Vec<KeptReply> {
+    ///
+    /// Of a call that still runs, whatever is left: its asker sees by the numbers of its parts that some are missing.
+    pub(crate) fn claim(&mut self, id: u64, runs: bool, in_all: &mut usize) -> Vec<KeptReply> {
         let claimed = self.unclaimed.remove(&id).unwrap_or_default();
         for kept in &claimed {
             self.subtract(1, kept.cost(), in_all);
         }
-        claimed
+        match RequestId::new(id).filter(|_| !runs && self.forgotten.ids.contains_key(&id)) {
+            // What is left of it has a hole.
+            Some(id) => vec![KeptReply::note(id)],
+            None => claimed,
+        }
     }
 
     /// What has not been announced again until now had arrived.
     pub(crate) fn forget_unclaimed(&mut self, in_all: &mut usize) {
-        while self.drop_oldest_unclaimed(in_all) {}
+        while self.drop_oldest_unclaimed(in_all).is_some() {}
+        self.forgotten = Forgotten::default();
     }
 
     /// The session ends.
@@ -114,9 +180,13 @@ impl Kept {
 
     /// Drops or strips the oldest as long as there is too much.
     fn bound(&mut self, limits: &Limits, in_all: &mut usize) {
-        while self.count > limits.kept_replies_per_session
-            && (self.drop_oldest_unclaimed(in_all) || self.drop_oldest_sent(in_all))
-        {}
+        while self.count > limits.kept_replies_per_session {
+            let number = self.first;
+            let unclaimed = self.drop_oldest_unclaimed(in_all).map(|id| (0, id));
+            let oldest = unclaimed.or_else(|| self.drop_oldest_sent(in_all).map(|id| (number, id)));
+            let Some((number, id)) = oldest else { break };
+            self.forgotten.add(number, id, limits.kept_replies_per_session.saturating_mul(FORGOTTEN_PER_KEPT));
+        }
         // Notes are never dropped for their bytes: what others keep must not make a call of this session run twice.
         while (self.bytes > limits.kept_reply_bytes_per_session || *in_all > limits.kept_reply_bytes_in_all)
             && self.strip_oldest(in_all)
@@ -138,18 +208,20 @@ impl Kept {
         freed.is_some()
     }
 
-    fn drop_oldest_sent(&mut self, in_all: &mut usize) -> bool {
-        let Some(oldest) = self.sent.pop_front() else { return false };
+    /// Drops one, if there is one, and says whose it was.
+    fn drop_oldest_sent(&mut self, in_all: &mut usize) -> Option<u64> {
+        let oldest = self.sent.pop_front()?;
         self.first += 1;
         self.stripped = self.stripped.saturating_sub(1);
         self.subtract(1, oldest.cost(), in_all);
-        true
+        Some(oldest.id.get())
     }
 
-    fn drop_oldest_unclaimed(&mut self, in_all: &mut usize) -> bool {
-        let Some((_, replies)) = self.unclaimed.pop_first() else { return false };
+    /// The same of all replies to one call of an earlier connection.
+    fn drop_oldest_unclaimed(&mut self, in_all: &mut usize) -> Option<u64> {
+        let (id, replies) = self.unclaimed.pop_first()?;
         self.subtract(replies.len(), replies.iter().map(KeptReply::cost).sum(), in_all);
-        true
+        Some(id)
     }
 
     fn add(&mut self, kept: &KeptReply, in_all: &mut usize) {
@@ -179,6 +251,12 @@ impl KeptReply {
         (self.more.map_or_else(|| Reply::to(self.id), |more| *more), self.data)
     }
 
+    /// What is left of an answer that went.
+    fn note(id: RequestId) -> Self {
+        let reply = Reply { error: Some(Box::new(answer_not_kept())), ..Reply::to(id) };
+        Self { id, more: Some(Box::new(reply)), data: Payload::NONE }
+    }
+
     fn cost(&self) -> usize {
         self.data.len() + OVERHEAD_BYTES
     }
@@ -196,15 +274,19 @@ impl KeptReply {
         if freed > 0 {
             self.data = Payload::NONE;
             let reply = self.more.get_or_insert_with(|| Box::new(Reply::to(self.id)));
-            reply.error = Some(Box::new(CallError {
-                code: Code::HandlerLost,
-                message: words::answer_not_kept().into(),
-                ran: Ran::Maybe,
-                attempts: 1,
-                retry_after: None,
-                fault: None,
-            }));
+            reply.error = Some(Box::new(answer_not_kept()));
         }
         freed
+    }
+}
+
+fn answer_not_kept() -> CallError<'static> {
+    CallError {
+        code: Code::HandlerLost,
+        message: words::answer_not_kept().into(),
+        ran: Ran::Maybe,
+        attempts: 1,
+        retry_after: None,
+        fault: None,
     }
 }

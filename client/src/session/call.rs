@@ -111,9 +111,16 @@ impl<C: Caller> Call<C> {
     /// Whether a part with this number is news.
     pub(super) fn is_new_part(&mut self, number: Option<u64>) -> bool {
         let Some(number) = number else { return true };
-        let is_new = number > self.parts;
-        self.parts = self.parts.max(number);
-        is_new
+        number > self.parts
+    }
+
+    /// Whether parts before this one are missing. Another handler counts from 1 again, and what it says twice is no news.
+    pub(super) fn misses_parts(&self, number: Option<u64>) -> bool {
+        number.is_some_and(|number| number > self.parts + 1)
+    }
+
+    pub(super) fn took_part(&mut self, number: Option<u64>) {
+        self.parts = number.unwrap_or(self.parts);
     }
 
     /// Whether a server's word that it did not run is the whole truth, and its asker has got nothing of it.

@@ -115,7 +115,12 @@ impl<C: Caller> Calls<C> {
 
     /// Nobody waits for it any more. Whether it was known.
     pub(super) fn cancel(&mut self, id: u64, is_welcome: bool) -> bool {
-        let Some(call) = self.waiting.remove(&id) else { return self.cancelling.contains_key(&id) };
+        self.cancel_and_take(id, is_welcome).is_some() || self.cancelling.contains_key(&id)
+    }
+
+    /// The same, for who has a word to say to its asker.
+    pub(super) fn cancel_and_take(&mut self, id: u64, is_welcome: bool) -> Option<Call<C>> {
+        let call = self.waiting.remove(&id)?;
         self.bytes -= call.ask.data.len();
         if call.is_said() {
             let (said_on, until) = (call.said_on(), call.due(self.patience));
@@ -124,7 +129,7 @@ impl<C: Caller> Calls<C> {
                 self.to_cancel.push_back(id);
             }
         }
-        true
+        Some(call)
     }
 
     /// The server leaves and has not taken it: it waits for the session with another one.

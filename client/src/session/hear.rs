@@ -163,6 +163,10 @@ impl<C: Caller> Session<C> {
         if !call.is_new_part(reply.seq) {
             return;
         }
+        if call.misses_parts(reply.seq) {
+            return self.give_up_parts(id);
+        }
+        call.took_part(reply.seq);
         let result = match &reply.error {
             None => Ok(data),
             Some(error) => Err(Error::received(error, data)),
@@ -170,6 +174,13 @@ impl<C: Caller> Session<C> {
         let from = reply.from.map(|from| Box::from(&*from));
         if !call.caller.part(Part { from, result }) {
             self.calls.cancel(id, true);
+        }
+    }
+
+    /// An answer with a hole in it is not one.
+    fn give_up_parts(&mut self, id: u64) {
+        if let Some(call) = self.calls.cancel_and_take(id, true) {
+            call.fail(Code::HandlerLost, Ran::Maybe, PARTS_LOST);
         }
     }
 
@@ -202,6 +213,8 @@ impl<C: Caller> Session<C> {
         Ok(())
     }
 }
+
+const PARTS_LOST: &str = "parts of its answer were lost while there was no connection, because the server keeps only so many: ask for less at once, or raise --kept-replies of the server";
 
 fn malformed(what: String) -> Broken {
     Broken::Malformed(what)

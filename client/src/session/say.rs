@@ -79,8 +79,9 @@ impl<C: Caller> Session<C> {
         if std::mem::take(&mut self.line.resume_due) {
             self.work.say_held(self.line.max_frame, out);
         }
-        while out.len() < most && self.work.say_release(out) {}
+        // Before what is handed back: a server that knows that an action is served no more does not give it again.
         self.services.say(out, most);
+        while out.len() < most && self.work.say_release(out) {}
         self.say_cancels(out, most);
         let way = self.way();
         while out.len() < most && self.calls.say_next(now, way, out) {}

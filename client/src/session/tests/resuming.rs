@@ -197,3 +197,16 @@ fn a_server_that_has_restarted_is_told_everything() {
     assert_eq!(script.events(), ["deliver 10 1", "welcome here true"]);
     assert_eq!(script.said(), ["resume [10]", "request 1"]);
 }
+
+/// A server keeps only so many parts for one who is away. The rest of them looked like a whole answer.
+#[test]
+fn an_answer_with_a_hole_in_it_is_not_one() {
+    let mut script = Script::welcome();
+    script.calls_and_says(1);
+    script.sends_part(1, 1, "1");
+    script.come_back(true);
+    script.said();
+    script.sends_part(1, 3, "3");
+    assert_eq!(script.outcome(1), "handler_lost maybe");
+    assert_eq!(script.said(), ["cancel 1"]);
+}
