@@ -182,7 +182,9 @@ impl Kept {
     fn bound(&mut self, limits: &Limits, in_all: &mut usize) {
         while self.count > limits.kept_replies_per_session {
             let number = self.first;
-            let unclaimed = self.drop_oldest_unclaimed(in_all).map(|id| (0, id));
+            // A note that was sent is no loss: it can be made again.
+            let note = self.sent.front().is_some_and(|kept| self.forgotten.ids.contains_key(&kept.id.get()));
+            let unclaimed = if note { None } else { self.drop_oldest_unclaimed(in_all).map(|id| (0, id)) };
             let oldest = unclaimed.or_else(|| self.drop_oldest_sent(in_all).map(|id| (number, id)));
             let Some((number, id)) = oldest else { break };
             self.forgotten.add(number, id, limits.kept_replies_per_session.saturating_mul(FORGOTTEN_PER_KEPT));
