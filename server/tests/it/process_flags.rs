@@ -51,18 +51,16 @@ fn the_environment_says_what_flags_say_and_a_flag_wins() {
     let process = Process::spawn(command);
     assert_eq!((process.admin, process.banner.contains("from-flag")), (None, true));
     assert!(process.banner.contains("within 3s"), "{}", process.banner);
-    assert_eq!(value(&process.banner, "try"), "answerback-server --help");
 }
 
 #[test]
-fn the_banner_shows_a_command_that_works() {
+fn the_banner_says_where_it_is_and_what_to_type_next() {
     let process = Process::start(&["--id", "blue"]);
     let name = format!("answerback-server {} · blue", env!("CARGO_PKG_VERSION"));
     assert!(process.banner.contains(&name), "{}", process.banner);
     assert_ne!((process.address.port(), process.admin.unwrap().port()), (0, 0));
-    let url = value(&process.banner, "try").strip_prefix("curl -s http://").unwrap();
-    let (address, path) = url.split_once('/').unwrap();
-    assert_eq!((address.parse().ok(), path), (process.admin, "readyz"));
+    let next = format!("answerback serve hello --echo --server {}", process.address);
+    assert_eq!(value(&process.banner, "try"), next);
     assert_eq!(process.ask("GET", "/readyz"), (200, "ready\n".to_owned()));
 }
 
