@@ -1,8 +1,8 @@
 //! What a call may say: how long it may wait and work, how many handlers may be given it, its trace, and where its time went.
 
 use crate::support::{
-    Gate, Mortal, begin, broker_with, hasty_broker, ms, one_client, pause, serve_gated, soon, takes_at_least, told,
-    until_told,
+    Gate, Mortal, begin, broker_with, hasty_broker, ms, one_client, pause, serve_gated, serve_slow, soon,
+    takes_at_least, told, until_told,
 };
 use answerback::{Client, Code, Context, Fault, Ran};
 use answerback_testing::TestBroker;
@@ -47,7 +47,7 @@ async fn a_ttl_below_the_timeout_is_not_raised_to_it() {
 #[tokio::test]
 async fn a_ttl_does_not_bound_the_work() {
     let (_broker, client) = one_client().await;
-    client.serve("slow", |(): ()| async move { answerback::Ok(pause(80).await) }).await.unwrap();
+    serve_slow(&client, "slow", 80).await;
     takes_at_least(ms(80), client.call::<()>("slow", ()).ttl(ms(40)).into_future()).await.unwrap();
 }
 
@@ -90,7 +90,7 @@ async fn the_clients_default_timeout_holds_for_calls_that_say_none() {
     let error = takes_at_least(ms(60), client.call::<()>("nobody", ()).into_future()).await.unwrap_err();
     assert_eq!(told(&error), (Code::NoHandler, Ran::No, true));
     // A call that says its own has its own.
-    client.serve("slow", |(): ()| async move { answerback::Ok(pause(150).await) }).await.unwrap();
+    serve_slow(&client, "slow", 150).await;
     let error = client.call::<()>("slow", ()).await.unwrap_err();
     assert_eq!(told(&error), (Code::Timeout, Ran::Maybe, false));
     client.call::<()>("slow", ()).timeout(Duration::from_secs(20)).await.unwrap();
@@ -101,7 +101,7 @@ async fn the_clients_default_timeout_holds_for_calls_that_say_none() {
 async fn the_servers_default_timeout_does_not_shorten_a_call() {
     let broker = broker_with(|settings| settings.broker.default_timeout = ms(20)).await;
     let client = broker.client("client").await;
-    client.serve("slow", |(): ()| async move { answerback::Ok(pause(60).await) }).await.unwrap();
+    serve_slow(&client, "slow", 60).await;
     client.call::<()>("slow", ()).await.unwrap();
 }
 

@@ -212,11 +212,11 @@ async fn too_large_is_told_on_both_ways_and_the_connection_stays() {
 
     let error = client.call::<usize>("length", "x".repeat(3_000)).await.unwrap_err();
     assert_eq!(told(&error), (Code::TooLarge, Ran::No, false));
-    assert!(error.message().contains("takes 2048"), "{error}");
+    assert!(error.message().contains("a frame of 2048 (max_frame of the server): send less"), "{error}");
 
     let error = client.call::<String>("grow", 3_000).await.unwrap_err();
     assert_eq!((error.ran(), error.fault().unwrap().code()), (Ran::Yes, "too_large"));
-    assert!(error.fault().unwrap().message().contains("answer in parts"), "{error}");
+    assert!(error.fault().unwrap().message().contains("the server takes frames of 2048 (max_frame)"), "{error}");
 
     assert_eq!(client.call::<usize>("length", "x".repeat(1_000)).await.unwrap(), 1_000);
     assert_eq!(client.call::<String>("grow", 1_000).await.unwrap().len(), 1_000);

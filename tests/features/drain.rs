@@ -65,7 +65,8 @@ async fn work_that_was_not_started_is_handed_back_and_did_not_count() {
     until("all that waits for the pace", || old.work_under_way() == 5).await;
     new.serve("job", job).await.unwrap();
     let drained = soon("the drain", old.drain(PATIENCE)).await;
-    assert_eq!(counts(drained), [0, 5, 0]);
+    // Until the server hears that it leaves, it may give some of it back to it once more.
+    assert!(drained.handed_back >= 5 && (drained.finished, drained.cut_off) == (0, 0), "{drained:?}");
     for call in calls {
         assert_eq!(soon("an answer", call).await.unwrap().unwrap(), ("new".to_owned(), 1));
     }

@@ -15,7 +15,7 @@ async fn more_calls_at_once_than_max_calls_fail_at_once() {
     gate.until_begun(3).await;
     let error = soon("the word on one more", caller.call::<()>("job", ())).await.unwrap_err();
     assert_eq!(told(&error), (Code::Overloaded, Ran::No, true));
-    assert!(error.message().contains("make fewer at once, or raise max_calls"), "{error}");
+    assert!(error.message().contains("wait for answers, or raise max_calls"), "{error}");
     for kind in [caller.send("job", ()).await.unwrap_err(), caller.broadcast::<()>("job", ()).await.unwrap_err()] {
         assert_eq!(kind.code(), Code::Overloaded);
     }
@@ -42,7 +42,7 @@ async fn more_bytes_at_once_than_max_bytes_fail_at_once() {
     gate.until_begun(1).await;
     let error = caller.call::<String>("job", &large).await.unwrap_err();
     assert_eq!(told(&error), (Code::Overloaded, Ran::No, true));
-    assert!(error.message().contains("make fewer at once, or raise max_bytes"), "{error}");
+    assert!(error.message().contains("wait for answers, or raise max_bytes"), "{error}");
     let small = begin(caller.call::<u8>("job", 7));
     gate.let_go(9);
     assert_eq!(soon("the small one", small).await.unwrap().unwrap(), 7);

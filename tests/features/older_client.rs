@@ -3,7 +3,9 @@
 //! One short test for each, in the order of that system's pages. More on each subject is in the file of that subject; what it is called
 //! here is in `docs/MIGRATION.md`. Its `secureKey` is not part of this version.
 
-use crate::support::{Gate, begin, ms, one_client, pause, serve_gated, soon, takes_at_least, told, until, until_told};
+use crate::support::{
+    Gate, begin, ms, one_client, serve_gated, serve_slow, soon, takes_at_least, told, until, until_told,
+};
 use answerback::{Client, Code, Context, Error, Fault, Ran, Reconnect, State};
 use answerback_testing::TestBroker;
 use serde_json::{Value, json};
@@ -207,8 +209,7 @@ async fn thirty_requests_at_once() {
 #[tokio::test]
 async fn info() {
     let (_broker, client) = one_client().await;
-    let slow = |(): ()| async move { answerback::Ok(pause(20).await) };
-    client.serve("slow", slow).await.unwrap();
+    serve_slow(&client, "slow", 20).await;
     let answer = client.call::<()>("slow", ()).with_info().await.unwrap();
     assert_eq!(answer.info.by.as_deref(), Some("client"));
     assert!(answer.info.ran.unwrap() >= ms(19), "{:?}", answer.info);

@@ -235,6 +235,40 @@ async fn a_caller_that_is_away_for_too_long_is_told_what_may_have_run() {
     assert_eq!(gate.begun(), 3);
 }
 
+/// Work that cleans up for a caller that is gone does not answer for the same call made again.
+#[tokio::test]
+async fn a_call_made_again_is_not_answered_by_work_that_was_stopped() {
+    let broker = hasty_broker().await;
+    let proxy = Proxy::start(broker.address()).await;
+    let (caller, service, gate) = (behind(&proxy, "caller").await, broker.client("service").await, Gate::new());
+    let cleaning = Gate::new();
+    let (work, clean) = (gate.clone(), cleaning.clone());
+    let job = move |ctx: Context, n: u32| {
+        let (work, clean) = (work.clone(), clean.clone());
+        async move {
+            tokio::select! {
+                () = work.work() => Ok(n),
+                () = ctx.cancelled() => {
+                    clean.work().await;
+                    Err(Fault::new("stopped", "its caller had gone"))
+                }
+            }
+        }
+    };
+    service.serve("job", job).cancel_grace(PATIENCE).await.unwrap();
+    let call = begin(caller.call::<u32>("job", 7).attempts(2));
+    gate.until_begun(1).await;
+    proxy.refuse(true);
+    proxy.cut_all();
+    cleaning.until_begun(1).await;
+    proxy.refuse(false);
+    until("the work made again", || gate.begun() == 2 || call.is_finished()).await;
+    cleaning.let_go(1);
+    until("the end of cleaning", || cleaning.done() == 1).await;
+    gate.let_go(1);
+    assert_eq!(soon("the answer", call).await.unwrap().unwrap(), 7);
+}
+
 /// The same for a handler: others have its work, its late answer is nobody's, and it serves on.
 #[tokio::test]
 async fn a_handler_that_is_away_for_too_long_serves_on_when_it_is_back() {

@@ -212,6 +212,15 @@ pub(crate) async fn serve_gated(client: &Client, action: &str, concurrency: u32,
     client.serve(action, work).concurrency(concurrency).await.unwrap()
 }
 
+/// Serves an action with work that takes its time; it answers its own data.
+pub(crate) async fn serve_slow(client: &Client, action: &str, milliseconds: u64) {
+    let work = move |data: Raw| async move {
+        pause(milliseconds).await;
+        answerback::Ok(data)
+    };
+    client.serve(action, work).await.unwrap();
+}
+
 /// Whether something takes at least so long; nothing is said about the most, since a busy machine is slower.
 pub(crate) async fn takes_at_least<T>(least: Duration, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
