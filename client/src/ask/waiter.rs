@@ -1,15 +1,16 @@
 //! Who waits for the answer to a call: one future, or a stream of several answers.
 
 use crate::session::{Caller, Ending, Part};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::oneshot;
 
-/// Parts that may wait for a slow reader: several times what comes before a reader on the same thread has its turn …
-const PARTS_WAITING_MAX: usize = 65_536;
+/// What the parts that wait for a slow reader may take: 64 MiB. A reader that falls behind further loses its call, because nobody else can wait for it.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// … and their bytes: 64 MiB. A reader that falls behind further loses its call, because nobody else can wait for it.
-const PART_BYTES_WAITING_MAX: usize = 64 << 20;
+/// What a part takes besides its data.
+const PART_BYTES: usize = 128;
 
 /// The end at which answers come in.
 #[derive(Debug)]
@@ -18,17 +19,23 @@ pub(crate) struct Waiter {
     parts: Option<PartsIn>,
 }
 
+/// Where the link puts parts.
 #[derive(Debug)]
-struct PartsIn {
-    parts: mpsc::Sender<Part>,
-    bytes: Arc<AtomicUsize>,
-}
+struct PartsIn(Arc<Mutex<Waiting>>);
 
 /// Where a stream takes its parts from.
 #[derive(Debug)]
-pub(crate) struct PartsOut {
-    parts: mpsc::Receiver<Part>,
-    bytes: Arc<AtomicUsize>,
+pub(crate) struct PartsOut(Arc<Mutex<Waiting>>);
+
+/// Parts on their way. Not one of tokio's channels: those make a reader pause after so many parts, and a link reads more than that at once.
+#[derive(Debug, Default)]
+struct Waiting {
+    parts: VecDeque<Part>,
+    bytes: usize,
+    /// The reader, if it sleeps.
+    reader: Option<Waker>,
+    /// Whether no more will come.
+    over: bool,
 }
 
 impl Waiter {
@@ -41,20 +48,15 @@ impl Waiter {
     /// For several answers.
     pub(crate) fn many() -> (Self, PartsOut, oneshot::Receiver<Ending>) {
         let (end, answer) = oneshot::channel();
-        let (sender, receiver) = mpsc::channel(PARTS_WAITING_MAX);
-        let bytes = Arc::new(AtomicUsize::new(0));
-        let parts = PartsIn { parts: sender, bytes: Arc::clone(&bytes) };
-        (Self { end, parts: Some(parts) }, PartsOut { parts: receiver, bytes }, answer)
+        let waiting = Arc::new(Mutex::default());
+        (Self { end, parts: Some(PartsIn(Arc::clone(&waiting))) }, PartsOut(waiting), answer)
     }
 }
 
 impl Caller for Waiter {
     fn part(&mut self, part: Part) -> bool {
         // Who asked for one answer gets the last.
-        let Some(PartsIn { parts, bytes }) = &self.parts else { return true };
-        let more = size(&part);
-        let fits = bytes.fetch_add(more, Ordering::Relaxed) + more <= PART_BYTES_WAITING_MAX;
-        fits && parts.try_send(part).is_ok()
+        self.parts.as_ref().is_none_or(|parts| parts.put(part))
     }
 
     fn end(self, ending: Ending) {
@@ -67,51 +69,111 @@ impl Caller for Waiter {
     }
 }
 
-impl PartsOut {
-    /// The next part; nothing once the call has ended and all parts are read.
-    pub(crate) fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Part>> {
-        let next = self.parts.poll_recv(context);
-        if let std::task::Poll::Ready(Some(part)) = &next {
-            self.bytes.fetch_sub(size(part), Ordering::Relaxed);
+impl PartsIn {
+    /// Whether there was room for it, and somebody who will read it.
+    fn put(&self, part: Part) -> bool {
+        let mut waiting = lock(&self.0);
+        let bytes = waiting.bytes.saturating_add(cost(&part));
+        if bytes > WAITING_BYTES_MAX || Arc::strong_count(&self.0) == 1 {
+            return false;
         }
-        next
+        waiting.bytes = bytes;
+        waiting.parts.push_back(part);
+        let reader = waiting.reader.take();
+        drop(waiting);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
     }
 }
 
-fn size(part: &Part) -> usize {
-    part.result.as_ref().map_or(0, bytes::Bytes::len)
+impl Drop for PartsIn {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.0);
+        waiting.over = true;
+        let reader = waiting.reader.take();
+        drop(waiting);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl PartsOut {
+    /// The next part; nothing once the call has ended and all parts are read.
+    pub(crate) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Part>> {
+        let mut waiting = lock(&self.0);
+        if let Some(part) = waiting.parts.pop_front() {
+            waiting.bytes -= cost(&part);
+            return Poll::Ready(Some(part));
+        }
+        if waiting.over {
+            return Poll::Ready(None);
+        }
+        waiting.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Nothing that is done under the lock can leave things half done.
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cost(part: &Part) -> usize {
+    PART_BYTES + part.result.as_ref().map_or(0, bytes::Bytes::len)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use std::task::{Context, Waker};
 
     fn part(bytes: usize) -> Part {
         Part { from: None, result: Ok(Bytes::from(vec![b'1'; bytes])) }
     }
 
+    fn read(parts: &mut PartsOut) -> Poll<Option<Part>> {
+        parts.poll_next(&Context::from_waker(Waker::noop()))
+    }
+
     #[test]
     fn a_reader_that_falls_behind_loses_its_call() {
         let (mut waiter, _parts, _end) = Waiter::many();
-        assert!((0..PARTS_WAITING_MAX).all(|_| waiter.part(part(1))));
+        let many = WAITING_BYTES_MAX / (PART_BYTES + 1);
+        assert!((0..many).all(|_| waiter.part(part(1))));
         assert!(!waiter.part(part(1)));
     }
 
     #[test]
-    fn bytes_that_wait_are_bounded_and_reading_makes_room() {
+    fn reading_makes_room() {
         let (mut waiter, mut parts, _end) = Waiter::many();
-        assert!(waiter.part(part(PART_BYTES_WAITING_MAX)));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(parts.poll_next(&mut context).is_ready());
-        assert!(waiter.part(part(PART_BYTES_WAITING_MAX)));
+        let all = WAITING_BYTES_MAX - PART_BYTES;
+        assert!(waiter.part(part(all)) && !waiter.part(part(1)));
+        assert!(matches!(read(&mut parts), Poll::Ready(Some(_))));
+        assert!(waiter.part(part(all)));
+    }
+
+    #[test]
+    fn parts_are_read_to_the_end_after_the_call_has_ended() {
+        let (mut waiter, mut parts, _end) = Waiter::many();
+        assert!(read(&mut parts).is_pending() && waiter.part(part(1)));
+        drop(waiter);
+        assert!(matches!(read(&mut parts), Poll::Ready(Some(_))));
+        assert!(matches!(read(&mut parts), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn without_a_reader_no_more_parts_are_wanted() {
+        let (mut waiter, parts, _end) = Waiter::many();
+        drop(parts);
         assert!(!waiter.part(part(1)));
     }
 
     #[test]
     fn who_asked_for_one_answer_is_not_bothered_with_parts() {
         let (mut waiter, _end) = Waiter::one();
-        assert!((0..2 * PARTS_WAITING_MAX).all(|_| waiter.part(part(1))));
+        assert!((0..10_000).all(|_| waiter.part(part(1))));
     }
 }
