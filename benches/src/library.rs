@@ -217,6 +217,8 @@ struct Load {
     stop: AtomicBool,
 }
 
+// The pauses are the time that is measured.
+#[allow(clippy::disallowed_methods)]
 async fn call_with_library(running: &Started, plan: &Plan) -> Outcome<Sample> {
     let text: String = serde_json::from_slice(&shape::data(plan.data_bytes))?;
     let load = Arc::new(Load { text, counts: AtomicBool::new(false), stop: AtomicBool::new(false) });

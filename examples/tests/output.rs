@@ -1,5 +1,8 @@
 //! Every example is run against a broker of its own, and says what `expected/` says that it says.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -13,6 +13,7 @@ mod credit;
 mod drain;
 mod error_codes;
 mod events;
+mod kept;
 mod keys;
 mod limits;
 mod script;
