@@ -32,6 +32,19 @@ pub async fn connect(address: impl Into<String>) -> Result<Client, Error> {
 /// The client says goodbye when its last clone and its last [`Service`](crate::Service) are dropped: what its handlers work on is dropped, and goes to others where
 /// `attempts` allow. [`drain`](Self::drain) leaves in order. A handler that owns a clone keeps the client, which keeps the handler: such a client ends by `drain` or
 /// `close` only. A handler that makes calls takes a [`Context`](crate::Context), which does not.
+///
+/// A goodbye takes a turn of the runtime: a `main` that ends right after the last clone is dropped may end before it is said, and the server then keeps the session
+/// for its grace time. `close().await` at the end of `main` says it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), answerback::Error> {
+/// let client = answerback::connect("127.0.0.1:7040").await?;
+/// let same = client.clone();
+/// let greeting: String = same.call("hello", "Ada").await?;
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Client {
     shared: Arc<Shared>,
     /// None in a context: a handler at work does not keep its client.

@@ -71,37 +71,95 @@ impl Error {
     }
 
     /// What happened, in one word.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     println!("{}", error.code() == answerback::Code::NoHandler);
+    /// }
+    /// # }
+    /// ```
     pub fn code(&self) -> Code {
         self.0.code
     }
 
     /// What happened and what to do, for people, without code and `ran`.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     eprintln!("{}", error.message());
+    /// }
+    /// # }
+    /// ```
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// Whether the work ran: [`Ran::No`] is a promise.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     println!("{}", error.ran() == answerback::Ran::No);
+    /// }
+    /// # }
+    /// ```
     pub fn ran(&self) -> Ran {
         self.0.ran
     }
 
     /// How many handlers had been given it.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     println!("{} handlers had it", error.attempts());
+    /// }
+    /// # }
+    /// ```
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
     /// When a new try makes sense, if the broker said so.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     if let Some(pause) = error.retry_after() {
+    ///         println!("again in {pause:?}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
     /// The handler's own error, if that is what happened.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     println!("{}", error.fault().map_or("not the handler's", |fault| fault.code()));
+    /// }
+    /// # }
+    /// ```
     pub fn fault(&self) -> Option<&Fault> {
         self.0.fault.as_ref()
     }
 
     /// Whether the same call may be made again: its work certainly did not run, or its handler said that it may succeed later; and it
     /// is not an error that would only come again.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) {
+    /// if let Err(error) = client.call::<u32>("stock.take", "bolt").await {
+    ///     println!("{}", if error.is_safe_to_retry() { "again" } else { "not again" });
+    /// }
+    /// # }
+    /// ```
     pub fn is_safe_to_retry(&self) -> bool {
         let in_vain = matches!(
             self.code(),

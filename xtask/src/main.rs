@@ -14,6 +14,7 @@ const HELP: &str = "cargo xtask check [STEP]   the whole gate, or one step of it
   fmt       every file is formatted
   tidy      rules of the house that no other tool knows
   lint      no warning of the compiler or of clippy
+  features  the library builds with each of its features and with none
   test      all tests, as README says: cargo test --workspace
   docs      the documentation builds without a warning
 cargo xtask sim [SEEDS]     the simulation with this many seeds (default 20000)
@@ -55,12 +56,21 @@ const STEPS: &[Step] = &[
         name: "lint",
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     },
+    // The workspace builds the library with all that anybody in it asks for; its users do not.
+    Step { name: "features", run: || FEATURES.iter().all(|features| check_client(features)) },
     Step { name: "test", run: || cargo(&["test", "--workspace", "--locked"]) },
     Step {
         name: "docs",
         run: || cargo_with("RUSTDOCFLAGS", "--deny warnings", &["doc", "--workspace", "--no-deps", "--locked"]),
     },
 ];
+
+/// What a user may ask of the library `answerback`.
+const FEATURES: [&str; 4] = ["", "signals", "anyhow", "signals,anyhow"];
+
+fn check_client(features: &str) -> bool {
+    cargo(&["clippy", "--package", "answerback", "--locked", "--features", features, "--", "--deny", "warnings"])
+}
 
 fn run_step(step: &Step) -> bool {
     println!("── {}", step.name);

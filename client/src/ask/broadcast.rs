@@ -59,7 +59,7 @@ pub struct Tagged<O> {
 /// ```
 /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
 /// let gathered = client.broadcast::<()>("cache.clear", ()).gather().await?;
-/// assert_eq!(gathered.counts.expected as usize, gathered.replies.len() + gathered.counts.lost as usize);
+/// assert_eq!(gathered.counts.answered as usize, gathered.replies.iter().filter(|reply| reply.result.is_ok()).count());
 /// # Ok(())
 /// # }
 /// ```

@@ -184,6 +184,17 @@ impl<O> fmt::Debug for Call<O> {
 }
 
 /// A call that is being made; dropping it cancels the call, at the broker and at the handler.
+///
+/// ```
+/// # async fn example(client: answerback::Client) {
+/// use std::time::Duration;
+///
+/// let call = client.call::<u32>("slow", 1).into_future();
+/// if tokio::time::timeout(Duration::from_millis(50), call).await.is_err() {
+///     println!("the call was dropped, and with it the work");
+/// }
+/// # }
+/// ```
 #[must_use = "a call is made when it is awaited"]
 pub struct CallFuture<O> {
     asked: Asked,
@@ -205,6 +216,14 @@ impl<O> fmt::Debug for CallFuture<O> {
 }
 
 /// A call whose answer says where the time went.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// let call: answerback::CallWithInfo<i64> = client.call("math.sum", (2, 3)).with_info();
+/// println!("{:?}", call.await?.info);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a call is made when it is awaited"]
 #[derive(Debug)]
 pub struct CallWithInfo<O>(Call<O>);
@@ -237,6 +256,14 @@ impl<O: DeserializeOwned + 'static> IntoFuture for CallWithInfo<O> {
 }
 
 /// A call that is being made and asks where the time went.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// let call = client.call::<i64>("math.sum", (2, 3)).with_info().into_future();
+/// println!("{}", tokio::spawn(call).await.expect("it does not panic")?.value);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a call is made when it is awaited"]
 #[derive(Debug)]
 pub struct InfoFuture<O>(CallFuture<O>);

@@ -58,6 +58,13 @@ impl fmt::Debug for Send {
 }
 
 /// Work that is being handed over.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// let handing_over = client.send("mail.send", "ada@example.org").into_future();
+/// tokio::spawn(handing_over).await.expect("it does not panic")
+/// # }
+/// ```
 #[must_use = "nothing is sent before this is awaited"]
 #[derive(Debug)]
 pub struct SendFuture(Asked);

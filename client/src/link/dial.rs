@@ -7,11 +7,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// A stream of bytes in both directions: what a [`Connector`] opens.
+///
+/// ```
+/// fn is_one(_: impl answerback::Io) {}
+/// # fn example(stream: tokio::net::TcpStream) {
+/// is_one(stream);
+/// # }
+/// ```
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection that is being opened.
+///
+/// ```
+/// let refused: answerback::Connecting = Box::pin(async { Err(std::io::ErrorKind::ConnectionRefused.into()) });
+/// # drop(refused);
+/// ```
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
 
 /// Opens connections to a broker. A program that does not speak plain TCP brings its own.

@@ -57,6 +57,14 @@ pub(crate) struct Ending {
 }
 
 /// Where the time of a call went, as the broker measured it.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// let info = client.call::<i64>("math.sum", (2, 3)).with_info().await?.info;
+/// println!("{:?} in the queue, {:?} at work with {:?}", info.queued, info.ran, info.by);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -69,6 +77,14 @@ pub struct Info {
 }
 
 /// How a broadcast ended: `expected` is the sum of the other three.
+///
+/// ```
+/// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+/// let counts = client.broadcast::<()>("cache.clear", "users").await?.counts;
+/// println!("{} of {} answered", counts.answered + counts.failed, counts.expected);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
