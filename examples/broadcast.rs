@@ -25,6 +25,9 @@ async fn main() -> Result<(), answerback::Error> {
     }
     let counts = gathered.counts;
     println!("{} answered, {} failed, {} lost of {}", counts.answered, counts.failed, counts.lost, counts.expected);
+    for client in caches.into_iter().chain([client]) {
+        client.close().await;
+    }
     Ok(())
 }
 

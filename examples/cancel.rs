@@ -36,6 +36,7 @@ async fn main() -> Result<(), answerback::Error> {
         tokio::task::yield_now().await;
     }
     println!("nothing is left of it");
+    client.close().await;
     Ok(())
 }
 

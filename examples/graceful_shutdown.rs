@@ -35,6 +35,7 @@ async fn main() -> Result<(), answerback::Error> {
     answers.sort();
     println!("{}", answers.join("\n"));
     new.drain(Duration::from_secs(10)).await;
+    caller.close().await;
     Ok(())
 }
 

@@ -31,7 +31,9 @@ async fn main() -> Result<(), Error> {
     }
     let hurried = client.call::<u32>("slow.double", 4).ttl(Duration::ZERO).await;
     println!("handler busy: {}", tell(hurried));
+    // Dropping the call cancels it.
     busy.abort();
+    client.close().await;
     Ok(())
 }
 

@@ -53,5 +53,6 @@ async fn main() -> Result<(), answerback::Error> {
             Err(error) => return Err(error),
         }
     }
+    client.close().await;
     Ok(())
 }

@@ -32,6 +32,9 @@ async fn main() -> Result<(), answerback::Error> {
     }
     println!("squares {squares:?}");
     println!("by {by:?}");
+    for client in workers.into_iter().chain([caller]) {
+        client.close().await;
+    }
     Ok(())
 }
 

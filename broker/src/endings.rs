@@ -107,7 +107,9 @@ impl Broker {
             Owner::Caller { session, id } if silent => self.forget_call(session, id),
             Owner::Caller { session, id } => {
                 let gather = request.rare.as_ref().filter(|rare| rare.gather.expected > 0).map(|rare| rare.gather);
-                let reply = Reply { info, gather: gather.map(Box::new), ..Reply::to(id) };
+                // After parts, the number of the last frame tells whether some are missing.
+                let seq = (request.parts > 0).then(|| u64::from(request.parts) + 1);
+                let reply = Reply { seq, info, gather: gather.map(Box::new), ..Reply::to(id) };
                 self.reply(session, Reply { error: outcome.error, ..reply }, outcome.data);
                 self.forget_call(session, id);
             }

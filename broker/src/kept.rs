@@ -16,7 +16,7 @@ use crate::settings::Limits;
 use crate::words;
 use answerback_protocol::frames::{CallError, Reply};
 use answerback_protocol::{Code, Payload, Ran, RequestId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A reply with its data.
 #[derive(Debug, Clone)]
@@ -48,47 +48,49 @@ pub(crate) struct Kept {
 /// Calls of which replies went. Parts count as replies, too, so that a few streams can push out many answers.
 #[derive(Default)]
 struct Forgotten {
-    /// Numbers on this connection, 0 for replies of an earlier one, and ids; the oldest first.
-    in_order: VecDeque<(u64, u64)>,
-    /// The greatest number for each id.
-    ids: BTreeMap<u64, u64>,
+    /// Of earlier connections. Ids grow, so the first ones are the oldest.
+    earlier: BTreeSet<u64>,
+    /// Of this connection: the numbers of the replies and the ids of their calls, the oldest first.
+    here: VecDeque<(u64, u64)>,
 }
 
-/// A session remembers so many answered calls for each reply that it may keep: an id is small. Who lets more than that go unacknowledged is not following
+/// A session remembers so many calls for each reply that it may keep: an id is small. Who lets more than that go unacknowledged is not following
 /// PROTOCOL.
 const FORGOTTEN_PER_KEPT: usize = 16;
 
 impl Forgotten {
-    fn add(&mut self, number: u64, id: u64, most: usize) {
-        if self.ids.insert(id, number) != Some(number) {
-            self.in_order.push_back((number, id));
+    /// Remembers a reply that went; of this connection if it has a number.
+    fn add(&mut self, number: Option<u64>, id: u64, most: usize) {
+        match number {
+            Some(number) => self.here.push_back((number, id)),
+            None => drop(self.earlier.insert(id)),
         }
-        while self.in_order.len() > most {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        let Some((number, id)) = self.in_order.pop_front() else { return };
-        if self.ids.get(&id) == Some(&number) {
-            self.ids.remove(&id);
+        while self.earlier.len() + self.here.len() > most {
+            if self.earlier.pop_first().is_none() {
+                self.here.pop_front();
+            }
         }
     }
 
     /// The client has taken in the first `replies` of this connection.
     fn acknowledged(&mut self, replies: u64) {
-        while self.in_order.front().is_some_and(|(number, _)| (1..=replies).contains(number)) {
-            self.drop_oldest();
+        while self.here.front().is_some_and(|(number, _)| *number <= replies) {
+            self.here.pop_front();
         }
     }
 
     fn new_connection(&mut self) {
-        for (number, _) in &mut self.in_order {
-            *number = 0;
-        }
-        for number in self.ids.values_mut() {
-            *number = 0;
-        }
+        self.earlier.extend(self.here.drain(..).map(|(_, id)| id));
+    }
+
+    /// What was not announced again until now had arrived. Of this connection nothing is known yet.
+    fn settle(&mut self) {
+        self.earlier.clear();
+    }
+
+    /// Whether something of this call went before this connection. What went on it is on its way, or will be asked for on the next.
+    fn holds(&self, id: u64) -> bool {
+        self.earlier.contains(&id)
     }
 }
 
@@ -159,7 +161,7 @@ impl Kept {
         for kept in &claimed {
             self.subtract(1, kept.cost(), in_all);
         }
-        match RequestId::new(id).filter(|_| !runs && self.forgotten.ids.contains_key(&id)) {
+        match RequestId::new(id).filter(|_| !runs && self.forgotten.holds(id)) {
             // What is left of it has a hole.
             Some(id) => vec![KeptReply::note(id)],
             None => claimed,
@@ -169,7 +171,7 @@ impl Kept {
     /// What has not been announced again until now had arrived.
     pub(crate) fn forget_unclaimed(&mut self, in_all: &mut usize) {
         while self.drop_oldest_unclaimed(in_all).is_some() {}
-        self.forgotten = Forgotten::default();
+        self.forgotten.settle();
     }
 
     /// The session ends.
@@ -183,9 +185,9 @@ impl Kept {
         while self.count > limits.kept_replies_per_session {
             let number = self.first;
             // A note that was sent is no loss: it can be made again.
-            let note = self.sent.front().is_some_and(|kept| self.forgotten.ids.contains_key(&kept.id.get()));
-            let unclaimed = if note { None } else { self.drop_oldest_unclaimed(in_all).map(|id| (0, id)) };
-            let oldest = unclaimed.or_else(|| self.drop_oldest_sent(in_all).map(|id| (number, id)));
+            let note = self.sent.front().is_some_and(|kept| self.forgotten.holds(kept.id.get()));
+            let unclaimed = if note { None } else { self.drop_oldest_unclaimed(in_all).map(|id| (None, id)) };
+            let oldest = unclaimed.or_else(|| self.drop_oldest_sent(in_all).map(|id| (Some(number), id)));
             let Some((number, id)) = oldest else { break };
             self.forgotten.add(number, id, limits.kept_replies_per_session.saturating_mul(FORGOTTEN_PER_KEPT));
         }

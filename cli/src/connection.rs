@@ -60,7 +60,7 @@ pub(crate) async fn with_client(common: &Common, work: impl AsyncFnOnce(&Client,
     outcome
 }
 
-fn interrupted() -> Failure {
+pub(crate) fn interrupted() -> Failure {
     Failure::new(Exit::Other, "interrupted", "what was not answered is cancelled; ask again")
 }
 

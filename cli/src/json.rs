@@ -173,14 +173,24 @@ impl Rewriter {
     fn break_line(&mut self) {
         if self.pretty {
             self.out.push('\n');
-            self.out.extend(std::iter::repeat_n("  ", self.depth));
+            self.out.extend(std::iter::repeat_n("  ", self.depth.min(INDENT_MAX)));
         }
     }
 }
 
+/// Deeper than this a line begins no further to the right: indentation that grew with the depth would make a small answer fill the memory.
+const INDENT_MAX: usize = 40;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Thirty thousand brackets were printed as 450 MB.
+    #[test]
+    fn a_deep_answer_is_not_much_longer_than_it_was() {
+        let deep = format!("{}{}", "[".repeat(15_000), "]".repeat(15_000));
+        assert!(pretty(deep.as_bytes()).len() < 100 * deep.len());
+    }
 
     #[test]
     fn tokens_stay_as_they_are() {

@@ -1,5 +1,6 @@
 //! The two signals that ask a program to leave.
 
+use crate::connection::interrupted;
 use crate::exit::Failure;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,6 +14,14 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::system("listen for signals", &error));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for `future`, unless one of them comes before.
+    pub(crate) async fn or_interrupted<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            done = future => Ok(done),
+            () = self.next() => Err(interrupted()),
+        }
     }
 
     /// Waits for one of them.

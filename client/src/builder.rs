@@ -88,7 +88,7 @@ impl Builder {
         self
     }
 
-    /// A further server. One that cannot be reached is passed over.
+    /// A further server, to go to when the ones before cannot be reached. A client is connected to one server at a time; to serve on two of them takes two clients.
     ///
     /// ```
     /// let builder = answerback::Client::builder("10.0.0.1:7040").address("10.0.0.2:7040");

@@ -9,8 +9,9 @@ use std::fmt;
 /// The error of a handler: a code of its own, a text for people, details if it likes, and whether the same call may
 /// succeed later.
 ///
-/// Every error type becomes a fault through [`From`], so `?` works in a handler that returns `Result<_, Fault>`, and a handler
-/// may return an error type of its own once that says what fault it is:
+/// Errors become faults through [`From`], so `?` works on them in a handler that returns `Result<_, Fault>`: those of the standard library, of serde_json, of tokio and of
+/// calls, texts, and boxed errors (`anyhow` with that feature). On any other error `.map_err(|error| Fault::of(&error))?` does, or a handler that returns
+/// `Result<_, Box<dyn Error + Send + Sync>>`. An error type of one's own says once what fault it is, and a handler may return it:
 ///
 /// ```
 /// use answerback::Fault;

@@ -44,7 +44,11 @@ pub(crate) async fn drain(shared: &Arc<Shared>, deadline: Duration) -> Drained {
     let before = begin_draining(shared);
     wait(shared, deadline, Inside::is_quiet).await;
     close(shared).await;
-    Drained::between(before, shared.lock().services.counts)
+    let inside = shared.lock();
+    let mut drained = Drained::between(before, inside.services.counts);
+    // Work that does not let itself be dropped, because it blocks its thread, is cut off as well.
+    drained.cut_off += inside.services.under_way() as u64;
+    drained
 }
 
 /// Takes nothing new and hands back what was not started. What was counted until then.
@@ -71,7 +75,8 @@ impl Inside {
     fn is_quiet(&mut self) -> bool {
         let over = |link: &crate::link::Link| {
             let session = &link.session;
-            session.calls() == 0 && (!session.is_welcome() || session.is_idle() && !session.serves_anything())
+            // Without a connection no delivery can come; but answers wait for the next one.
+            session.is_idle() && !(session.is_welcome() && session.serves_anything())
         };
         self.services.under_way() == 0 && self.links.iter().all(over)
     }

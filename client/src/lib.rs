@@ -12,6 +12,7 @@
 //! // A call.
 //! let sum: i64 = client.call("math.sum", (2, 3)).timeout(Duration::from_secs(1)).await?;
 //! assert_eq!(sum, 5);
+//! client.close().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -25,6 +26,30 @@
 //! * [`State`] says how the connection is. A broken connection, or a server that is started again, is a delay and nothing else, for as long as the client
 //!   comes back within the server's grace time.
 //!
+//! # How to
+//!
+//! | | |
+//! |---|---|
+//! | say how long a call may take | [`Call::timeout`], [`Call::ttl`] |
+//! | run it once only, whatever happens | [`Call::key`]; it runs at most once anyway, unless [`Call::attempts`] allow more |
+//! | cancel a call | drop its future |
+//! | serve with several arguments, or none | `\|(a, b): (i64, i64)\|`, `\|(): ()\|` |
+//! | know who calls, and how much time is left | take a [`Context`] first |
+//! | answer with an error of one's own | `impl From<MyError> for` [`Fault`] |
+//! | make calls within a handler | [`Context::call`] |
+//! | answer in parts | [`Context::part`], [`Call::stream`] |
+//! | limit how much is done at once, or how often | [`Serve::concurrency`], [`Serve::pace`] |
+//! | ask all handlers | [`Client::broadcast`] |
+//! | start before the server does | [`Builder::retry_first_connection`], [`Builder::start`] |
+//! | know several servers | [`Builder::address`]: one connection at a time |
+//! | end a service on SIGTERM | `client.run_until_signal(deadline)`, with the feature `signals` |
+//! | leave in order | [`Client::drain`]; at once: [`Client::close`]. At the end of `main` one of them, or the server waits for the client for its grace time |
+//! | test a service | the crate `answerback-testing`: a broker in the test, a bad network, virtual time |
+//!
+//! # Features
+//!
+//! None is on by default. `signals`: `Client::run_until_signal` (Unix). `anyhow`: `?` on an `anyhow::Error` in handlers.
+//!
 //! # How it is built
 //!
 //! ```text
@@ -34,10 +59,6 @@
 //!        │
 //!      link                     one task that owns the socket: reads, lets the session decide, writes once (`link`)
 //! ```
-//!
-//! # Features
-//!
-//! None is on by default. `signals`: [`Client::run_until_signal`]. `anyhow`: `?` on an `anyhow::Error` in handlers.
 
 mod ask;
 mod bell;

@@ -183,3 +183,50 @@ async fn a_drain_without_a_connection_ends_with_its_deadline_at_the_latest() {
     let idle = broker.builder("idle").start().unwrap();
     soon("a drain with nothing to do", idle.drain(PATIENCE)).await;
 }
+
+/// A drain while the connection was down said that all was done, and the answer that waited for the next connection was never given.
+#[tokio::test]
+async fn an_answer_that_waits_for_a_connection_is_given_before_the_client_leaves() {
+    let broker = TestBroker::start().await;
+    let proxy = answerback_testing::Proxy::start(broker.address()).await;
+    let (caller, gate) = (broker.client("caller").await, Gate::new());
+    let worker = Client::builder(proxy.address()).name("worker").connect().await.unwrap();
+    serve_gated(&worker, "job", 1, &gate).await;
+    let call = begin(caller.call::<u32>("job", 7));
+    gate.until_begun(1).await;
+    proxy.refuse(true);
+    proxy.cut_all();
+    until("the break", || !worker.state().is_connected()).await;
+    gate.let_go(1);
+    until("the end of the work", || worker.work_under_way() == 0).await;
+    let drain = tokio::spawn(async move { worker.drain(PATIENCE).await });
+    proxy.refuse(false);
+    assert_eq!(soon("the answer", call).await.unwrap().unwrap(), 7);
+    soon("the drain", drain).await.unwrap();
+}
+
+/// A handler that blocks its thread cannot be dropped. It was not counted as cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn work_that_blocks_its_thread_is_counted_as_cut_off() {
+    let (_broker, client) = one_client().await;
+    let (blocks, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Arc::new(std::sync::Mutex::new(blocked));
+    let begun = std::sync::Arc::new(tokio::sync::Notify::new());
+    let handler = {
+        let begun = std::sync::Arc::clone(&begun);
+        move |(): ()| {
+            let (blocked, begun) = (std::sync::Arc::clone(&blocked), std::sync::Arc::clone(&begun));
+            async move {
+                begun.notify_one();
+                let _ = blocked.lock().unwrap().recv();
+                answerback::Ok(())
+            }
+        }
+    };
+    client.serve("block", handler).await.unwrap();
+    let _call = begin(client.call::<()>("block", ()));
+    soon("the work", begun.notified()).await;
+    let drained = soon("the drain", client.drain(ms(50))).await;
+    assert_eq!(drained.cut_off, 1, "{drained:?}");
+    drop(blocks);
+}

@@ -228,3 +228,39 @@ async fn work_that_is_late_frees_its_place_at_its_deadline() {
     client.call::<()>("job", ()).timeout(PATIENCE).await.unwrap();
     until("nothing is left", || client.work_under_way() == 0).await;
 }
+
+/// A handle of a service that had been stopped stopped the one that was begun after it.
+#[tokio::test]
+async fn the_handle_of_an_older_service_does_not_stop_a_newer_one() {
+    let (_broker, client) = one_client().await;
+    let old = client.serve("a", |n: u32| async move { answerback::Ok(n) }).await.unwrap();
+    let again = old.clone();
+    soon("the stop", old.stop()).await;
+    client.serve("a", |n: u32| async move { answerback::Ok(n + 1) }).await.unwrap();
+    soon("another stop", again.stop()).await;
+    assert_eq!(soon("an answer", client.call::<u32>("a", 1)).await.unwrap(), 2);
+}
+
+/// A panic while a handler was dropped kept its delivery for ever, and the credit it used.
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_gives_its_place_back() {
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("on purpose");
+            }
+        }
+    }
+    let (_broker, client) = one_client().await;
+    let handler = |wait: bool| async move {
+        if wait {
+            let _guard = Guard;
+            std::future::pending::<()>().await;
+        }
+        answerback::Ok(7)
+    };
+    client.serve("one", handler).concurrency(1).await.unwrap();
+    client.call::<u32>("one", true).timeout(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(soon("the next", client.call::<u32>("one", false)).await.unwrap(), 7);
+}

@@ -36,7 +36,8 @@ struct Health {
     stats: Stats,
     problems: Vec<String>,
     /// The problem that has an exit code of its own.
-    no_handler: bool,
+    /// How many of them are about actions without a handler.
+    no_handler: usize,
 }
 
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
@@ -53,7 +54,7 @@ async fn examine(client: &Client, connect: Duration, args: &Args) -> Result<Heal
     ask(client, "$echo", "\"answerback check\"").await?;
     let echo = asked.elapsed();
     let stats: Stats = look(client, "$stats", "").await?;
-    let mut health = Health { address: address(client), connect, echo, stats, problems: Vec::new(), no_handler: false };
+    let mut health = Health { address: address(client), connect, echo, stats, problems: Vec::new(), no_handler: 0 };
     health.judge(args);
     health.look_for(&args.actions, client).await?;
     Ok(health)
@@ -76,10 +77,11 @@ impl Health {
 
     /// Asks about each action by itself: the list of all is cut at 1,000.
     async fn look_for(&mut self, wanted: &[String], client: &Client) -> Result<(), Failure> {
-        for name in wanted {
+        // What belongs to the broker needs no handler.
+        for name in wanted.iter().filter(|name| !name.starts_with('$')) {
             let served: Served = look(client, "$explain", json!({ "action": name }).to_string()).await?;
             if served.handlers == 0 {
-                self.no_handler = true;
+                self.no_handler += 1;
                 self.problems.push(format!("nobody serves `{name}`"));
             }
         }
@@ -89,7 +91,7 @@ impl Health {
     fn exit(&self) -> Exit {
         match self.problems.len() {
             0 => Exit::Ok,
-            1 if self.no_handler => Exit::NoHandler,
+            all if all == self.no_handler => Exit::NoHandler,
             _ => Exit::Other,
         }
     }

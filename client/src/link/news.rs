@@ -54,6 +54,9 @@ impl Task {
         let Some(link) = inside.link(self.number) else { return };
         let Some(going) = link.going.take() else { return };
         link.order = Order::Retire;
+        for (action, _) in link.session.served() {
+            link.session.unserve(&action);
+        }
         // Without randomness for a session there can be no other link; this one then ends with its server.
         let Ok(next) = self.shared.add_link(inside) else { return };
         inside.pass_on_unsaid(self.number);

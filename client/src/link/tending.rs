@@ -70,7 +70,7 @@ impl Tending {
             // Without a server there is nobody to say goodbye to.
             Order::Leave if !link.session.is_welcome() => return Err(Obey::Stop),
             Order::Leave => link.session.bye(),
-            Order::Retire if link.session.is_idle() => link.session.bye(),
+            Order::Retire if link.session.is_idle() && !link.session.serves_anything() => link.session.bye(),
             Order::Retire => {}
             Order::Go => {}
         }

@@ -30,6 +30,13 @@ pub(crate) type Handling = Pin<Box<dyn Future<Output = Result<Bytes, Fault>> + S
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "this cannot serve an action",
+    label = "not an async function of one input",
+    note = "a handler is an async function of its input, or of an `answerback::Context` and its input; several arguments are one tuple: `|(a, b): (i64, i64)| async move {{ … }}`, none is `()`: `|(): ()| async move {{ … }}`",
+    note = "it returns `Result<O, E>`, where `O` is `Serialize` and `E` becomes an `answerback::Fault`; where nothing decides `E`, end with `answerback::Ok(value)`",
+    note = "the function and its future are `Send + Sync + 'static` and `Send + 'static`"
+)]
 pub trait Handler<A>: Send + Sync + 'static {
     /// Starts the work for one call.
     #[doc(hidden)]

@@ -89,8 +89,8 @@ impl Serve {
         if !(1..=CREDIT_MAX).contains(&self.plan.concurrency) {
             return mistake("concurrency is 1 to 65535");
         }
-        self.client.shared().serve(&self.action, self.handler, self.plan).await?;
-        Ok(Service { client: self.client, action: self.action })
+        let number = self.client.shared().serve(&self.action, self.handler, self.plan).await?;
+        Ok(Service { client: self.client, action: self.action, number })
     }
 }
 
@@ -122,6 +122,8 @@ impl fmt::Debug for Serve {
 pub struct Service {
     client: Client,
     action: Box<str>,
+    /// An action may be served anew; this handle is of the service that it began.
+    number: u64,
 }
 
 impl Service {
@@ -144,7 +146,7 @@ impl Service {
     /// # }
     /// ```
     pub async fn stop(self) {
-        self.client.shared().unserve(&self.action).await;
+        self.client.shared().unserve(&self.action, self.number).await;
     }
 }
 

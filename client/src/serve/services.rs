@@ -192,18 +192,17 @@ impl Inside {
 }
 
 impl Shared {
-    /// Serves an action from now on; done when the server knows. Whoever stops waiting for that has not begun to serve.
-    pub(crate) async fn serve(&self, action: &str, handler: Arc<dyn Erased>, plan: Plan) -> Result<(), Error> {
+    /// Serves an action from now on; done when the server knows. Whoever stops waiting for that has not begun to serve. Says the service's number.
+    pub(crate) async fn serve(&self, action: &str, handler: Arc<dyn Erased>, plan: Plan) -> Result<u64, Error> {
         let (known, word) = oneshot::channel();
         let number = self.register(action, handler, plan, known)?;
         self.wake_all();
         let mut undo = Undo { shared: self, action, number: Some(number) };
         let word =
             word.await.unwrap_or_else(|_| Err(Error::new(Code::Disconnected, Ran::No, "this client was closed")));
-        if word.is_ok() {
-            undo.number = None;
-        }
-        word
+        word?;
+        undo.number = None;
+        Ok(number)
     }
 
     fn register(
@@ -244,13 +243,13 @@ impl Shared {
     }
 
     /// Ends a service; done when the server knows, or there is none to know it.
-    pub(crate) async fn unserve(&self, action: &str) {
+    pub(crate) async fn unserve(&self, action: &str, number: u64) {
         let ended = {
             let mut inside = self.lock();
-            let Some(entry) = inside.services.by_action.get_mut(action) else { return };
+            let entry = inside.services.by_action.get_mut(action);
+            let Some(entry) = entry.filter(|entry| entry.number == number) else { return };
             let (waiting, ended) = oneshot::channel();
             entry.ending.push(waiting);
-            let number = entry.number;
             inside.hand_back_unstarted(|_, service| service == number);
             for link in &mut inside.links {
                 link.session.unserve(action);
@@ -287,6 +286,9 @@ impl Shared {
 
     fn say_again(&self, action: &str, number: u64) {
         let mut inside = self.lock();
+        if inside.services.leaving || inside.closed.is_some() {
+            return;
+        }
         let entry = inside.services.by_action.get(action);
         let still = entry.filter(|entry| entry.number == number && entry.ending.is_empty());
         let Some(credit) = still.map(|entry| entry.plan.concurrency) else { return };

@@ -82,8 +82,12 @@ impl Work {
         let started = Started { shared, link, id, control, cancel_grace, _slot: slot };
         async move {
             if started.control.start() {
-                let outcome = started.stoppable(caught(handler, context, data)).await;
-                started.finish(outcome);
+                let mut last_word = LastWord(Some(started));
+                let outcome = match &last_word.0 {
+                    Some(started) => started.stoppable(caught(handler, context, data)).await,
+                    None => None,
+                };
+                last_word.say(outcome);
             } else {
                 hand_back(&started.shared, link, id);
             }
@@ -140,6 +144,28 @@ impl Started {
     }
 }
 
+/// Sees to it that work which has begun is answered, also if the handler panics while it is dropped.
+struct LastWord(Option<Started>);
+
+impl LastWord {
+    fn say(&mut self, outcome: Option<Result<Bytes, Fault>>) {
+        if let Some(started) = self.0.take() {
+            started.finish(outcome);
+        }
+    }
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.say(Some(Err(panicked())));
+    }
+}
+
+/// What is said for a handler that cannot speak for itself.
+fn panicked() -> Fault {
+    Fault::new("panic", "the handler panicked: its own log says why")
+}
+
 /// Gives a delivery back that was not started, unless that was done when it was taken away.
 fn hand_back(shared: &Shared, link: LinkNumber, id: DeliveryId) {
     let mut inside = shared.lock();
@@ -164,7 +190,7 @@ async fn caught(handler: Arc<dyn Erased>, context: Context, data: Bytes) -> Resu
         }));
         polled.unwrap_or_else(|_panic| {
             tracing::error!("a handler panicked; its caller was answered with a fault");
-            Poll::Ready(Err(Fault::new("panic", "the handler panicked: its own log says why")))
+            Poll::Ready(Err(panicked()))
         })
     })
     .await

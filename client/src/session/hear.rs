@@ -151,6 +151,7 @@ impl<C: Caller> Session<C> {
         }
         let (info, counts) = (reply.info.map(|info| Box::new(info_of(&info))), reply.gather.map(|g| counts_of(*g)));
         let result = match error {
+            None if call.misses_parts(reply.seq) => Err(Error::new(Code::HandlerLost, Ran::Maybe, PARTS_LOST)),
             None => Ok(data),
             Some(error) => Err(call.judge(Error::received(error, data))),
         };

@@ -23,13 +23,14 @@ use std::time::Duration;
 const CREDIT_MAX: u32 = 65_535;
 
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
-    let mut signals = Signals::listen()?;
+    // Before signals are listened for: while this reads standard input, Ctrl-C ends the program.
     let data = data(args)?;
+    let mut signals = Signals::listen()?;
     let mut clients = Vec::new();
     for _ in 0..args.connections.min(args.in_flight) {
         // All of them may come to be on one connection. Nobody minds a call of a bench that runs twice.
         let settle = |builder: Builder| builder.max_calls(args.in_flight as usize).max_bytes(usize::MAX);
-        clients.push(connect_with(common, settle).await?.client);
+        clients.push(signals.or_interrupted(connect_with(common, settle)).await??.client);
     }
     let action = match &args.action {
         Some(action) => action.clone(),

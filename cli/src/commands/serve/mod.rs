@@ -32,14 +32,15 @@ struct Answerer {
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
     let how = how(&args.how, args.max_output)?;
     let mut signals = Signals::listen()?;
-    let Connected { client, .. } = connect(common).await?;
+    let Connected { client, .. } = signals.or_interrupted(connect(common)).await??;
     let answerer = Arc::new(Answerer { how, journal: Journal::new(common.json, args.quiet) });
     let handler = move |context: Context, data: Raw| {
         let answerer = Arc::clone(&answerer);
         async move { answerer.answer(context, data).await }
     };
     let serve = client.serve(&args.action, handler).concurrency(args.concurrency);
-    let service = serve.await.map_err(|error| Failure::of(error, &args.action))?;
+    let service =
+        signals.or_interrupted(serve.into_future()).await?.map_err(|error| Failure::of(error, &args.action))?;
     if !args.quiet {
         let (action, name) = (escaped(service.action()), escaped(client.name()));
         note(&format!("serving `{action}` at {} as {name}; Ctrl-C ends", escaped(&address(&client))));

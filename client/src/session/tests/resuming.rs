@@ -210,3 +210,19 @@ fn an_answer_with_a_hole_in_it_is_not_one() {
     assert_eq!(script.outcome(1), "handler_lost maybe");
     assert_eq!(script.said(), ["cancel 1"]);
 }
+
+/// The last answer after parts says how many there were. Without that, an answer whose last parts had gone looked like a whole one.
+#[test]
+fn an_answer_whose_last_parts_are_missing_is_not_one() {
+    let mut script = Script::welcome();
+    script.calls_and_says(1);
+    script.sends_part(1, 1, "1");
+    script.says(Reply { seq: Some(3), ..Reply::to(request_id(1)) }, "3");
+    assert_eq!(script.outcome(1), "handler_lost maybe");
+
+    let mut script = Script::welcome();
+    script.calls_and_says(1);
+    script.sends_part(1, 1, "1");
+    script.says(Reply { seq: Some(2), ..Reply::to(request_id(1)) }, "2");
+    assert_eq!(script.outcome(1), "ok 2");
+}
