@@ -2,7 +2,7 @@
 
 use crate::json::told;
 use crate::print::{Style, escaped, note, paint_error};
-use answerback::{Code, Error};
+use answerback::{Code, Error, Ran};
 use serde_json::{Value, json};
 use std::io;
 use std::process::ExitCode;
@@ -148,6 +148,9 @@ pub(crate) fn error_json(error: &Error) -> Value {
 /// What to do about an error of a call, by its code.
 fn next(error: &Error, action: &str) -> String {
     match error.code() {
+        Code::NoHandler if action.starts_with('$') => {
+            "names that start with $ belong to the server: see docs/PROTOCOL.md".to_owned()
+        }
         Code::NoHandler => {
             format!("`answerback ls` shows what is served; `answerback serve {action} --echo` serves it")
         }
@@ -157,7 +160,7 @@ fn next(error: &Error, action: &str) -> String {
         Code::Timeout => format!("a longer --timeout; `answerback explain {action}` says what holds it up"),
         Code::HandlerLost => "call again only if twice does no harm; --attempts lets the broker do so".to_owned(),
         Code::Fault if error.is_safe_to_retry() => "the handler says that the same call may succeed later".to_owned(),
-        Code::Fault => "the handler's own log may say more; the same call would fail again".to_owned(),
+        Code::Fault => "the handler does not say that another try may succeed; its own log may say more".to_owned(),
         Code::Overloaded => match error.retry_after() {
             Some(after) => format!("try again in {} ms, or start more handlers", after.as_millis()),
             None => "try again later, or start more handlers".to_owned(),
@@ -165,8 +168,11 @@ fn next(error: &Error, action: &str) -> String {
         Code::Conflict => "use a new --key for a new request".to_owned(),
         Code::Denied => "use a name that does not start with $, or one that you may use".to_owned(),
         Code::TooLarge => "send less, or raise --max-frame of the server".to_owned(),
-        Code::Draining => "call another server: --server HOST:PORT".to_owned(),
+        Code::Draining => "call again in a moment, or another server: --server HOST:PORT".to_owned(),
         Code::Unavailable => "call without --durable, or a server that has a store".to_owned(),
+        Code::Disconnected if error.ran() != Ran::No => {
+            "look whether the work ran before you call again; --attempts 2 lets it be asked again by itself".to_owned()
+        }
         Code::Disconnected => "start `answerback-server`, or say where it is with --server HOST:PORT".to_owned(),
         Code::VersionMismatch => "use a client and a server of the same version".to_owned(),
         _ => "`answerback --help` says how things are asked for".to_owned(),

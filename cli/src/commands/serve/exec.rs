@@ -4,6 +4,7 @@
 //! call is dropped, which is what happens when its caller cancels, its time is up, or this program leaves at once. Nobody can be hit by
 //! mistake: the number of the group stays taken until its leader was waited for, and after that nothing is killed.
 
+use crate::print::{escaped, note};
 use answerback::{Context, Fault, Raw};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::IgnoredAny;
@@ -26,11 +27,13 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(crate) struct Exec {
     command: String,
     max_output: u64,
+    shows: bool,
 }
 
 impl Exec {
-    pub(crate) fn new(command: &str, max_output: u64) -> Self {
-        Self { command: command.to_owned(), max_output }
+    /// `shows` what the command says on standard error on that of this program, too.
+    pub(crate) fn new(command: &str, max_output: u64, shows: bool) -> Self {
+        Self { command: command.to_owned(), max_output, shows }
     }
 
     /// Runs it for one call.
@@ -45,6 +48,9 @@ impl Exec {
             tokio::try_join!(feed(input, data), read(output, self.max_output), last_of(errors))?;
         let status = child.wait().await.map_err(|error| Fault::new("cannot_run", error.to_string()))?;
         group.has_ended();
+        for line in String::from_utf8_lossy(&errors).lines().filter(|_| self.shows) {
+            note(&format!("    {}", escaped(line)));
+        }
         if status.success() { answer(printed) } else { Err(failed(status, &errors)) }
     }
 

@@ -30,7 +30,7 @@ struct Answerer {
 }
 
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
-    let how = how(&args.how, args.max_output)?;
+    let how = how(&args.how, args.max_output, !args.quiet && !common.json)?;
     let mut signals = Signals::listen()?;
     let Connected { client, .. } = signals.or_interrupted(connect(common)).await??;
     let answerer = Arc::new(Answerer { how, journal: Journal::new(common.json, args.quiet) });
@@ -51,13 +51,13 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
     }
 }
 
-fn how(args: &HowArgs, max_output: u64) -> Result<How, Failure> {
+fn how(args: &HowArgs, max_output: u64, shows: bool) -> Result<How, Failure> {
     if let Some(reply) = &args.reply {
         json::checked(reply.as_bytes(), "--reply")?;
         return Ok(How::Reply(Bytes::copy_from_slice(reply.trim().as_bytes())));
     }
     Ok(match &args.exec {
-        Some(command) => How::Exec(Exec::new(command, max_output)),
+        Some(command) => How::Exec(Exec::new(command, max_output, shows)),
         None => How::Echo,
     })
 }
