@@ -1,7 +1,7 @@
 //! The way to a server, the same for every command: connect, ask one of the broker's own actions, say when the server is gone.
 
 use crate::args::Common;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, trouble};
 use crate::print::{Style, escaped, note, paint_error};
 use crate::signals::Signals;
 use crate::units::show_duration;
@@ -92,18 +92,20 @@ pub(crate) async fn look<T: DeserializeOwned>(
     serde_json::from_slice(answer.as_bytes()).map_err(|error| not_known(action, &error))
 }
 
-/// Tells on standard error when the server is lost and when it is back, until the client gives up.
+/// Tells on standard error when the server is lost, when it is back, and when another one has taken its place, until the client gives up.
 pub(crate) async fn tell_changes(client: &Client) -> Error {
     let mut watch = client.watch();
-    let mut lost = false;
+    let (mut lost, mut at) = (false, address(client));
     loop {
         match watch.changed().await {
-            State::Connected { address, .. } if std::mem::take(&mut lost) => {
-                note(&paint_error(Style::Good, &format!("connected again to {}", escaped(&address))));
+            State::Connected { address, .. } if std::mem::take(&mut lost) || address != at => {
+                let again = if address == at { "connected again to" } else { "connected to another server," };
+                note(&paint_error(Style::Good, &format!("{again} {}", escaped(&address))));
+                at = address;
             }
             State::Waiting { pause, why, .. } => {
                 lost = true;
-                let text = format!("{}; next try in {}", escaped(why.message()), show_duration(pause));
+                let text = format!("{}; next try in {}", escaped(trouble(&why)), show_duration(pause));
                 note(&paint_error(Style::Warn, &text));
             }
             State::Closed { why: Some(why), .. } => return why,

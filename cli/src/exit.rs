@@ -71,8 +71,7 @@ impl Failure {
 
     /// No connection to any of these.
     pub(crate) fn no_server(error: Error, servers: &[String]) -> Self {
-        // The library's advice is for programmers; the one for people is in the next line.
-        let why = error.message().split(": start a server").next().unwrap_or_default();
+        let why = trouble(&error);
         let what = match servers {
             [_] if why.starts_with("cannot connect") => why.to_owned(),
             [one] => format!("cannot connect to {one}: {why}"),
@@ -127,6 +126,11 @@ impl Failure {
         let error = self.error.as_ref().map_or_else(|| json!({ "message": self.what }), error_json);
         json!({ "error": error, "exit": self.exit as u8, "next": self.next })
     }
+}
+
+/// What is wrong with a connection. The library's advice is for programmers; the one for people stands in the next line, or is not needed.
+pub(crate) fn trouble(error: &Error) -> &str {
+    error.message().split(": start a server").next().unwrap_or_default()
 }
 
 /// An error of a call, for scripts.

@@ -3,7 +3,7 @@
 use super::look::{Look, Rates};
 use crate::args::SortBy;
 use crate::commands::ls::Action;
-use crate::exit::Failure;
+use crate::exit::{Failure, trouble};
 use crate::print::{Style, escaped, shortened};
 use crate::table::Column::{Figures, Words};
 use crate::table::Table;
@@ -94,7 +94,7 @@ impl View {
                 (self.lost, self.trouble) = (None, None);
             }
             State::Waiting { why, pause, .. } => {
-                self.lost = Some(format!("{}; next try in {}", why.message(), show_duration(pause)));
+                self.lost = Some(format!("{}; next try in {}", trouble(&why), show_duration(pause)));
             }
             _ => {}
         }
