@@ -12,9 +12,9 @@
 use crate::table::{Table, figures, grouped, size};
 use crate::timing::{Stopwatch, median};
 use crate::wire::ServerArguments;
-use crate::wire::answerback::{Answerback, Started};
+use crate::wire::answerback::{Answerback, CREDIT, Started};
 use crate::wire::frames::ACTION;
-use crate::wire::requesters::Requesters;
+use crate::wire::requesters::{LATENCY_NS_MAX, Requesters};
 use crate::wire::responders::{self, Responders};
 use crate::wire::shape::{self, Shape};
 use crate::wire::system::{Role, Running};
@@ -50,14 +50,8 @@ pub(crate) struct Arguments {
     threads: u32,
 }
 
-/// Latencies up to this are told apart, in nanoseconds.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
-
 /// Time of a visit before the part that counts.
 const WARMUP: Duration = Duration::from_millis(500);
-
-/// More than any shape has in flight.
-const CREDIT: u32 = 65_535;
 
 /// Who calls and who answers.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::link::{Connector, Reconnect, Tcp};
 use crate::shared::Shared;
 use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
+use answerback_protocol::names::is_sound;
 use answerback_protocol::{Code, Ran};
 use std::fmt;
 use std::sync::Arc;
@@ -244,7 +245,7 @@ impl fmt::Debug for Builder {
 /// Says which setting cannot be, and what it may be.
 fn check(settings: &Settings) -> Result<(), Error> {
     let name = &settings.name;
-    let mistake = if name.is_empty() || name.len() > CLIENT_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+    let mistake = if !is_sound(name, CLIENT_NAME_BYTES_MAX) {
         "name: a client's name is 1 to 255 bytes without control characters"
     } else if settings.addresses.iter().any(|address| address.is_empty()) {
         "address: an address is host:port, such as 127.0.0.1:7040"

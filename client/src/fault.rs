@@ -1,6 +1,7 @@
 //! A handler's own error: what it says when it cannot do what was asked, and what its caller sees of it.
 
 use answerback_protocol::limits::{FAULT_CODE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use answerback_protocol::names::is_sound;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,8 +57,7 @@ impl Fault {
     /// ```
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         let (code, mut message): (String, String) = (code.into(), message.into());
-        let usable = (1..=FAULT_CODE_BYTES_MAX).contains(&code.len()) && !code.chars().any(char::is_control);
-        let code = if usable { code } else { PLAIN_CODE.to_owned() };
+        let code = if is_sound(&code, FAULT_CODE_BYTES_MAX) { code } else { PLAIN_CODE.to_owned() };
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         Self { code: code.into(), message: message.into(), retryable: false, data: Bytes::new() }
     }

@@ -54,19 +54,14 @@ pub(crate) async fn drain(shared: &Arc<Shared>, deadline: Duration) -> Drained {
 /// Takes nothing new and hands back what was not started. What was counted until then.
 fn begin_draining(shared: &Shared) -> WorkCounts {
     shared.begin_draining();
-    let before = {
-        let mut inside = shared.lock();
-        let before = inside.services.counts;
-        inside.services.leave();
-        inside.hand_back_unstarted(|_, _| true);
-        for link in &mut inside.links {
-            for (action, _) in link.session.served() {
-                link.session.unserve(&action);
-            }
-        }
-        before
-    };
-    shared.wake_all();
+    let mut inside = shared.lock();
+    let before = inside.services.counts;
+    inside.services.leave();
+    inside.hand_back_unstarted(|_, _| true);
+    for link in &mut inside.links {
+        link.session.unserve_all();
+        link.rouse();
+    }
     before
 }
 

@@ -23,6 +23,7 @@ use crate::state::State;
 use answerback_protocol::{Code, Ran, RequestId};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -137,48 +138,34 @@ impl Shared {
         // While it is not closed, there is a link.
         let link = inside.links.last_mut()?;
         link.session.ask(ask.asked, id, ask, waiter);
-        let waker = link.take_waker();
-        drop(inside);
-        // Outside of the lock, since the task that wakes wants it first thing.
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        link.rouse();
         Some(id)
     }
 
     /// Nobody waits for this call any more.
     pub(crate) fn cancel(&self, id: RequestId) {
         let mut inside = self.lock();
-        let link = inside.links.iter_mut().rev().find_map(|link| link.session.cancel(id).then(|| link.take_waker()));
+        if let Some(link) = inside.links.iter_mut().rev().find_map(|link| link.session.cancel(id).then_some(link)) {
+            link.rouse();
+        }
         drop(inside);
-        if let Some(Some(waker)) = link {
-            waker.wake();
-        }
         self.ring();
-    }
-
-    /// Lets every link look at what has changed.
-    pub(crate) fn wake_all(&self) {
-        let wakers: Vec<_> = self.lock().links.iter_mut().filter_map(|link| link.waker.take()).collect();
-        for waker in wakers {
-            waker.wake();
-        }
     }
 
     /// Lets every link say goodbye and end.
     pub(crate) fn order_leave(&self) {
         for link in self.lock().links.iter_mut().filter(|link| link.order != Order::Stop) {
             link.order = Order::Leave;
+            link.rouse();
         }
-        self.wake_all();
     }
 
     /// Lets the current link connect anew. One that finishes what it has goes on.
     pub(crate) fn order_reconnect(&self) {
         if let Some(link) = self.lock().links.last_mut().filter(|link| link.order == Order::Go) {
             link.order = Order::Reconnect;
+            link.rouse();
         }
-        self.wake_all();
     }
 
     /// The handle of the program, unless it has gone.
@@ -227,7 +214,6 @@ impl Shared {
     /// Ends everything that still waits, for good. Links from which another has taken over finish what they have. The first reason counts.
     pub(crate) fn close(&self, why: Option<Error>) {
         self.close_within(&mut self.lock(), why);
-        self.wake_all();
         self.ring();
     }
 
@@ -240,6 +226,7 @@ impl Shared {
         for link in inside.links.iter_mut().filter(|link| link.order != Order::Retire) {
             link.session.give_up(Code::Disconnected, error.message());
             link.order = Order::Stop;
+            link.rouse();
             inside.services.cut_off(Some(link.number));
         }
         inside.services.give_up(&error);
@@ -281,7 +268,8 @@ impl Shared {
     }
 }
 
-/// The inside, while the lock is held. What a user's closures own is dropped after it: they may own a client, whose end wants the lock.
+/// The inside, while the lock is held. After it, tasks that were roused wake, since they want it first thing; and what a user's closures own is dropped: they may
+/// own a client, whose end wants it, too.
 pub(crate) struct Locked<'a> {
     /// There until this is dropped.
     inside: Option<MutexGuard<'a, Inside>>,
@@ -309,8 +297,12 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let ended = self.inside.take().map(|mut inside| inside.services.take_ended());
+        let Some(mut inside) = self.inside.take() else { return };
+        let ended = inside.services.take_ended();
+        let roused: Vec<Waker> = inside.links.iter_mut().filter_map(Link::take_roused).collect();
+        drop(inside);
         drop(ended);
+        roused.into_iter().for_each(Waker::wake);
     }
 }
 

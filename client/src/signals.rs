@@ -11,24 +11,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) async fn run_until_signal(client: &Client, deadline: Duration) -> Result<Drained, Error> {
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = either(&mut terminate, &mut interrupt) => {}
         why = closed(client) => return why.map_or(Ok(Drained::default()), Err),
     }
     tracing::info!("leaving");
     let before = client.shared().lock().services.counts;
-    let again = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     tokio::select! {
         drained = client.drain(deadline) => Ok(drained),
-        () = again => {
+        () = either(&mut terminate, &mut interrupt) => {
             client.drain(Duration::ZERO).await;
             Ok(Drained::between(before, client.shared().lock().services.counts))
         }
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
     }
 }
 

@@ -82,10 +82,14 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// Takes `text` if it has 1 to `most` bytes and no control characters.
+/// Whether `text` has 1 to `most` bytes and no control characters: what every name, key and code on the wire must be. Writers do not check it.
+pub fn is_sound(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.len() <= most && !has_control(text)
+}
+
+/// Takes `text` if it is [sound](is_sound).
 pub(crate) fn bounded(text: Text<'_>, most: usize) -> Result<Text<'_>, Problem> {
-    let fits = !text.is_empty() && text.len() <= most;
-    if fits && !has_control(&text) { Ok(text) } else { Err(Problem::NotAName { most }) }
+    if is_sound(&text, most) { Ok(text) } else { Err(Problem::NotAName { most }) }
 }
 
 /// Control characters are C0, DEL and C1. C1 in UTF-8 is `C2 80` to `C2 9F`.

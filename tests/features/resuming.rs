@@ -3,9 +3,10 @@
 use crate::support::{
     Gate, PATIENCE, begin, broker_with, hasty_broker, ms, pause, serve_gated, soon, told, until, until_told,
 };
-use answerback::{Client, Code, Context, Fault, Ran, Reconnect, State};
+use answerback::{Client, Code, Context, Error, Fault, Ran, Reconnect, State};
 use answerback_testing::{Proxy, TestBroker};
 use std::collections::BTreeSet;
+use tokio::task::JoinHandle;
 
 /// A client behind a bad line.
 async fn behind(proxy: &Proxy, name: &str) -> Client {
@@ -29,13 +30,26 @@ async fn cut(proxy: &Proxy, client: &Client) {
     assert!(matches!(client.state(), State::Connected { resumed: true, .. }), "{:?}", client.state());
 }
 
+/// One call that the handler has begun and that ends when the gate lets it.
+async fn under_way(service: &Client, caller: &Client) -> (Gate, JoinHandle<Result<u32, Error>>) {
+    let gate = Gate::new();
+    serve_gated(service, "job", 64, &gate).await;
+    let call = begin(caller.call::<u32>("job", 7));
+    gate.until_begun(1).await;
+    (gate, call)
+}
+
+/// Breaks the line and lets nobody back until it accepts again.
+async fn goes_away(proxy: &Proxy, client: &Client) {
+    proxy.refuse(true);
+    proxy.cut_all();
+    until("the loss of the line", || !client.state().is_connected()).await;
+}
+
 #[tokio::test]
 async fn a_call_in_flight_survives_a_cut_of_its_caller() {
     let (_broker, proxy, caller, service) = line().await;
-    let gate = Gate::new();
-    serve_gated(&service, "job", 64, &gate).await;
-    let call = begin(caller.call::<u32>("job", 7));
-    gate.until_begun(1).await;
+    let (gate, call) = under_way(&service, &caller).await;
     cut(&proxy, &caller).await;
     cut(&proxy, &caller).await;
     gate.let_go(1);
@@ -62,10 +76,7 @@ async fn work_goes_on_through_a_cut_of_its_handler() {
 #[tokio::test]
 async fn an_answer_that_did_not_arrive_is_said_again() {
     let (_broker, proxy, service, caller) = line().await;
-    let gate = Gate::new();
-    serve_gated(&service, "job", 64, &gate).await;
-    let call = begin(caller.call::<u32>("job", 7));
-    gate.until_begun(1).await;
+    let (gate, call) = under_way(&service, &caller).await;
     proxy.pause();
     gate.let_go(1);
     until("the end of the work", || service.work_under_way() == 0).await;
@@ -78,13 +89,8 @@ async fn an_answer_that_did_not_arrive_is_said_again() {
 #[tokio::test]
 async fn an_answer_is_kept_for_a_caller_that_is_away() {
     let (_broker, proxy, caller, service) = line().await;
-    let gate = Gate::new();
-    serve_gated(&service, "job", 64, &gate).await;
-    let call = begin(caller.call::<u32>("job", 7));
-    gate.until_begun(1).await;
-    proxy.refuse(true);
-    proxy.cut_all();
-    until("the loss of the line", || !caller.state().is_connected()).await;
+    let (gate, call) = under_way(&service, &caller).await;
+    goes_away(&proxy, &caller).await;
     gate.let_go(1);
     until("the end of the work", || service.work_under_way() == 0).await;
     until_told("the answer at the broker", &service, "$stats", |told| told["kept_replies"].as_u64() >= Some(1)).await;
@@ -131,13 +137,8 @@ async fn a_send_whose_acceptance_was_lost_is_not_run_twice() {
 #[tokio::test]
 async fn a_call_that_is_dropped_without_a_connection_is_cancelled_on_the_next() {
     let (_broker, proxy, caller, service) = line().await;
-    let gate = Gate::new();
-    serve_gated(&service, "job", 64, &gate).await;
-    let call = begin(caller.call::<u32>("job", 7));
-    gate.until_begun(1).await;
-    proxy.refuse(true);
-    proxy.cut_all();
-    until("the loss of the line", || !caller.state().is_connected()).await;
+    let (gate, call) = under_way(&service, &caller).await;
+    goes_away(&proxy, &caller).await;
     call.abort();
     pause(20).await;
     assert_eq!(gate.inside(), 1, "nobody knows of it yet");
@@ -151,13 +152,8 @@ async fn a_call_that_is_dropped_without_a_connection_is_cancelled_on_the_next() 
 #[tokio::test]
 async fn a_cancel_for_a_handler_that_is_away_reaches_it_on_its_next_connection() {
     let (_broker, proxy, service, caller) = line().await;
-    let gate = Gate::new();
-    serve_gated(&service, "job", 64, &gate).await;
-    let call = begin(caller.call::<u32>("job", 7));
-    gate.until_begun(1).await;
-    proxy.refuse(true);
-    proxy.cut_all();
-    until("the loss of the line", || !service.state().is_connected()).await;
+    let (gate, call) = under_way(&service, &caller).await;
+    goes_away(&proxy, &service).await;
     call.abort();
     until("the cancel", || caller.calls_waiting() == 0).await;
     proxy.refuse(false);
@@ -315,9 +311,7 @@ async fn a_line_that_falls_silent_is_noticed_and_survived() {
 async fn services_begin_and_end_through_a_cut() {
     let (_broker, proxy, service, caller) = line().await;
     let old = service.serve("old", |(): ()| async move { answerback::Ok(()) }).await.unwrap();
-    proxy.refuse(true);
-    proxy.cut_all();
-    until("the loss of the line", || !service.state().is_connected()).await;
+    goes_away(&proxy, &service).await;
     let ending = tokio::spawn(old.stop());
     let server = service.clone();
     let beginning = tokio::spawn(async move { server.serve("new", |(): ()| async move { answerback::Ok(()) }).await });

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// More than any shape has in flight.
-const CREDIT: u32 = 65_535;
+pub(crate) const CREDIT: u32 = 65_535;
 
 /// A greeting that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Latencies up to this are told apart, in nanoseconds. 60 s is beyond every deadline here.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
+pub(crate) const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
 /// Connections that call.
 pub(crate) struct Requesters {

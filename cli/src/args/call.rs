@@ -21,14 +21,6 @@ A broadcast exits with 3 if a handler failed, else with 5 if one did not answer.
 #[derive(Debug, Args)]
 #[command(after_help = CALL_AFTER)]
 pub(crate) struct Call {
-    /// Name of the action
-    #[arg(value_name = "ACTION", value_parser = name)]
-    pub(crate) action: String,
-
-    /// Data as JSON, or - to read it from standard input [default: null]
-    #[arg(value_name = "JSON|-", allow_negative_numbers = true)]
-    pub(crate) data: Option<String>,
-
     #[command(flatten)]
     pub(crate) said: Said,
 
@@ -62,14 +54,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SEND_AFTER)]
 pub(crate) struct Send {
-    /// Name of the action
-    #[arg(value_name = "ACTION", value_parser = name)]
-    pub(crate) action: String,
-
-    /// Data as JSON, or - to read it from standard input [default: null]
-    #[arg(value_name = "JSON|-", allow_negative_numbers = true)]
-    pub(crate) data: Option<String>,
-
     #[command(flatten)]
     pub(crate) said: Said,
 
@@ -85,6 +69,14 @@ pub(crate) struct Send {
 /// What calls and sends may say alike.
 #[derive(Debug, Args)]
 pub(crate) struct Said {
+    /// Name of the action
+    #[arg(value_name = "ACTION", value_parser = name)]
+    pub(crate) action: String,
+
+    /// Data as JSON, or - to read it from standard input [default: null]
+    #[arg(value_name = "JSON|-", allow_negative_numbers = true)]
+    pub(crate) data: Option<String>,
+
     /// Longest wait in the queue; 0: only if one is free [default: --timeout]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ttl: Option<Duration>,

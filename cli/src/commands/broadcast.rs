@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 pub(crate) async fn run(common: &Common, args: &Args, client: &Client, data: Bytes) -> Outcome {
-    let mut broadcast = client.broadcast::<Raw>(&args.action, Raw::new(data)).timeout(args.timeout);
+    let mut broadcast = client.broadcast::<Raw>(&args.said.action, Raw::new(data)).timeout(args.timeout);
     if let Some(ttl) = args.said.ttl {
         broadcast = broadcast.ttl(ttl);
     }
@@ -18,7 +18,7 @@ pub(crate) async fn run(common: &Common, args: &Args, client: &Client, data: Byt
     }
     let mut replies = broadcast.stream();
     while let Some(reply) = replies.next().await {
-        let reply = reply.map_err(|error| Failure::of(error, &args.action))?;
+        let reply = reply.map_err(|error| Failure::of(error, &args.said.action))?;
         line(&if common.json { reply_json(&reply) } else { reply_line(&reply) })?;
     }
     let counts = replies.counts().unwrap_or_default();

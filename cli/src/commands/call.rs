@@ -12,16 +12,16 @@ use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
-    let data = json::data(args.data.as_deref())?;
+    let data = json::data(args.said.data.as_deref())?;
     with_client(common, async |client, took| call(common, args, client, took, data).await).await
 }
 
 async fn call(common: &Common, args: &Args, client: &Client, connect: Duration, data: Bytes) -> Outcome {
-    let failed = |error| Failure::of(error, &args.action);
+    let failed = |error| Failure::of(error, &args.said.action);
     if args.broadcast {
         return broadcast::run(common, args, client, data).await;
     }
-    let call = with_options(client.call_raw(&args.action, data), args);
+    let call = with_options(client.call_raw(&args.said.action, data), args);
     if args.stream {
         let mut parts = call.stream();
         while let Some(part) = parts.next().await {

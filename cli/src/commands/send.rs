@@ -10,12 +10,12 @@ use bytes::Bytes;
 use serde_json::json;
 
 pub(crate) async fn run(common: &Common, args: &Args) -> Outcome {
-    let data = json::data(args.data.as_deref())?;
+    let data = json::data(args.said.data.as_deref())?;
     with_client(common, async |client, _| send(common, args, client, data).await).await
 }
 
 async fn send(common: &Common, args: &Args, client: &Client, data: Bytes) -> Outcome {
-    let mut send = client.send(&args.action, Raw::new(data));
+    let mut send = client.send(&args.said.action, Raw::new(data));
     if let Some(ttl) = args.said.ttl {
         send = send.ttl(ttl);
     }
@@ -34,7 +34,7 @@ async fn send(common: &Common, args: &Args, client: &Client, data: Bytes) -> Out
     if args.said.durable {
         send = send.durable();
     }
-    send.await.map_err(|error| Failure::of(error, &args.action))?;
+    send.await.map_err(|error| Failure::of(error, &args.said.action))?;
     line(&if common.json { json::told(&json!({ "accepted": true })) } else { "accepted".to_owned() })?;
     Ok(Exit::Ok)
 }

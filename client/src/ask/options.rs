@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::session::Ask;
 use crate::shared::Shared;
 use answerback_protocol::limits::{ATTEMPTS_MAX, KEY_BYTES_MAX, TRACE_BYTES_MAX};
+use answerback_protocol::names::is_sound;
 use answerback_protocol::{Code, Name, Ran};
 use bytes::Bytes;
 use std::time::Duration;
@@ -75,9 +76,9 @@ impl Options {
     fn check(&self) -> Result<(), Error> {
         let mistake = if Name::new(&*self.action).is_err() {
             "the name of an action is 1 to 255 bytes without control characters"
-        } else if self.key.as_deref().is_some_and(|key| !is_word(key, KEY_BYTES_MAX)) {
+        } else if self.key.as_deref().is_some_and(|key| !is_sound(key, KEY_BYTES_MAX)) {
             "key: 1 to 255 bytes without control characters"
-        } else if self.trace.as_deref().is_some_and(|trace| !is_word(trace, TRACE_BYTES_MAX)) {
+        } else if self.trace.as_deref().is_some_and(|trace| !is_sound(trace, TRACE_BYTES_MAX)) {
             "trace: 1 to 255 bytes without control characters, such as a W3C traceparent"
         } else if self.attempts.is_some_and(|attempts| !(1..=ATTEMPTS_MAX).contains(&attempts)) {
             "attempts: 1 to 1000 handlers"
@@ -100,8 +101,4 @@ impl Options {
         }
         Ok(Some(own.map_or(left, |own| own.min(left))))
     }
-}
-
-fn is_word(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
 }

@@ -40,7 +40,9 @@ pub(crate) struct Link {
     pub(crate) number: LinkNumber,
     pub(crate) session: Session<Waiter>,
     /// The task, if it sleeps.
-    pub(crate) waker: Option<Waker>,
+    waker: Option<Waker>,
+    /// Whether it is to wake once the lock is free.
+    roused: bool,
     pub(crate) order: Order,
     /// Set when the server has said that it will leave.
     pub(crate) going: Option<Going>,
@@ -70,16 +72,22 @@ pub(crate) struct Going {
 
 impl Link {
     pub(crate) fn new(number: LinkNumber, session: Session<Waiter>) -> Self {
-        Self { number, session, waker: None, order: Order::Go, going: None }
+        Self { number, session, waker: None, roused: false, order: Order::Go, going: None }
     }
 
-    /// The waker of the task, if it sleeps.
-    pub(crate) fn take_waker(&mut self) -> Option<Waker> {
-        self.waker.take()
+    /// The session has something to say, or the task something to obey: it wakes when the lock is free.
+    pub(crate) fn rouse(&mut self) {
+        self.roused = true;
     }
 
-    /// The task will sleep: whoever gives the session something to say wakes it.
+    /// The waker of the task, if it sleeps and is to wake.
+    pub(crate) fn take_roused(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.roused) { self.waker.take() } else { None }
+    }
+
+    /// The task has looked at everything and will sleep: whoever gives the session something to say rouses it.
     pub(crate) fn sleeps(&mut self, context: &Context<'_>) {
+        self.roused = false;
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             self.waker = Some(context.waker().clone());
         }

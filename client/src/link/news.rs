@@ -54,9 +54,7 @@ impl Task {
         let Some(link) = inside.link(self.number) else { return };
         let Some(going) = link.going.take() else { return };
         link.order = Order::Retire;
-        for (action, _) in link.session.served() {
-            link.session.unserve(&action);
-        }
+        link.session.unserve_all();
         // Without randomness for a session there can be no other link; this one then ends with its server.
         let Ok(next) = self.shared.add_link(inside) else { return };
         inside.pass_on_unsaid(self.number);
@@ -95,6 +93,7 @@ impl Inside {
     pub(crate) fn release(&mut self, number: LinkNumber, id: answerback_protocol::DeliveryId) {
         if let Some(link) = self.link(number) {
             link.session.release(id);
+            link.rouse();
         }
     }
 
@@ -108,9 +107,7 @@ impl Inside {
         for (id, ask, caller) in unsaid {
             current.session.take_over(id, ask, caller);
         }
-        if let Some(waker) = current.take_waker() {
-            waker.wake();
-        }
+        current.rouse();
     }
 }
 

@@ -225,13 +225,8 @@ impl Context {
             if !link.session.has_room_for_parts() {
                 return None;
             }
-            let told = data.take().is_some_and(|data| link.session.answer(*id, Verdict::Part(data)));
-            let waker = link.take_waker();
-            drop(inside);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-            Some(told)
+            link.rouse();
+            Some(data.take().is_some_and(|data| link.session.answer(*id, Verdict::Part(data))))
         });
         if given.await { Ok(()) } else { Err(gone()) }
     }

@@ -52,10 +52,7 @@ where
     E: Into<Fault>,
 {
     fn handle(&self, context: Context, data: Bytes) -> Handling {
-        match decode(data) {
-            Ok(input) => answering(context, self(input)),
-            Err(error) => Box::pin(std::future::ready(Err(bad_data(&context, &error)))),
-        }
+        answering(context, data, self)
     }
 }
 
@@ -68,19 +65,22 @@ where
     E: Into<Fault>,
 {
     fn handle(&self, context: Context, data: Bytes) -> Handling {
-        match decode(data) {
-            Ok(input) => answering(context.clone(), self(context, input)),
-            Err(error) => Box::pin(std::future::ready(Err(bad_data(&context, &error)))),
-        }
+        answering(context.clone(), data, |input| self(context, input))
     }
 }
 
-/// Waits for the function and writes what it says.
-fn answering<O, E>(context: Context, work: impl Future<Output = Result<O, E>> + Send + 'static) -> Handling
+/// Reads the input, starts the function, waits for it and writes what it says.
+fn answering<I, O, E, W>(context: Context, data: Bytes, start: impl FnOnce(I) -> W) -> Handling
 where
+    I: DeserializeOwned + 'static,
     O: Serialize + 'static,
     E: Into<Fault>,
+    W: Future<Output = Result<O, E>> + Send + 'static,
 {
+    let work = match decode(data) {
+        Ok(input) => start(input),
+        Err(error) => return Box::pin(std::future::ready(Err(bad_data(&context, &error)))),
+    };
     Box::pin(async move {
         let output = work.await.map_err(Into::into)?;
         encode_answer(output).map_err(|error| {

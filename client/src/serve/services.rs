@@ -63,9 +63,7 @@ pub(crate) struct Entry {
     /// The broker keeps to the credit; but work that outlived a lost session is unknown to it.
     slots: Arc<Semaphore>,
     pace: Option<Arc<Pace>>,
-    /// Whether a server has ever said that it knows.
-    confirmed: bool,
-    /// Who waits for the server's word.
+    /// Who waits for the server's first word. Nobody any more: it was served.
     beginning: Option<oneshot::Sender<Result<(), Error>>>,
     /// Who waits for the end; the entry goes then.
     ending: Vec<oneshot::Sender<()>>,
@@ -85,7 +83,6 @@ impl Services {
 
     pub(crate) fn confirmed(&mut self, action: &str) {
         let Some(entry) = self.by_action.get_mut(action) else { return };
-        entry.confirmed = true;
         if let Some(waiting) = entry.beginning.take() {
             // Who does not wait any more does not mind.
             let _ = waiting.send(Ok(()));
@@ -175,8 +172,21 @@ impl Inside {
         let mut taken: Vec<_> = taken.collect();
         taken.sort_unstable();
         for (link, id) in taken {
-            self.services.ended(link, id, |counts| counts.handed_back += 1);
-            self.release(link, id);
+            self.hand_back(link, id);
+        }
+    }
+
+    /// Gives one delivery back that was not started. Nothing happens if that was done before.
+    pub(crate) fn hand_back(&mut self, link: LinkNumber, id: DeliveryId) {
+        self.services.ended(link, id, |counts| counts.handed_back += 1);
+        self.release(link, id);
+    }
+
+    /// No server is to give us this action any more.
+    fn unserve(&mut self, action: &str) {
+        for link in &mut self.links {
+            link.session.unserve(action);
+            link.rouse();
         }
     }
 
@@ -196,7 +206,6 @@ impl Shared {
     pub(crate) async fn serve(&self, action: &str, handler: Arc<dyn Erased>, plan: Plan) -> Result<u64, Error> {
         let (known, word) = oneshot::channel();
         let number = self.register(action, handler, plan, known)?;
-        self.wake_all();
         let mut undo = Undo { shared: self, action, number: Some(number) };
         let word =
             word.await.unwrap_or_else(|_| Err(Error::new(Code::Disconnected, Ran::No, "this client was closed")));
@@ -231,13 +240,13 @@ impl Shared {
             plan,
             slots: Arc::new(Semaphore::new(plan.concurrency as usize)),
             pace: plan.pace.map(|pace| Arc::new(Pace::new(pace))),
-            confirmed: false,
             beginning: Some(known),
             ending: Vec::new(),
         };
         inside.services.by_action.insert(action.into(), entry);
         if let Some(link) = inside.links.last_mut() {
             link.session.serve(action, plan.concurrency);
+            link.rouse();
         }
         Ok(number)
     }
@@ -251,13 +260,10 @@ impl Shared {
             let (waiting, ended) = oneshot::channel();
             entry.ending.push(waiting);
             inside.hand_back_unstarted(|_, service| service == number);
-            for link in &mut inside.links {
-                link.session.unserve(action);
-            }
+            inside.unserve(action);
             inside.settle_endings();
             ended
         };
-        self.wake_all();
         // The sender is dropped when the service has ended.
         let _ = ended.await;
     }
@@ -269,7 +275,7 @@ impl Shared {
             let _ = waiting.send(Err(error.clone()));
             return inside.services.end(&action);
         }
-        if !entry.ending.is_empty() || !entry.confirmed {
+        if !entry.ending.is_empty() {
             return inside.services.end(&action);
         }
         tracing::warn!(action = %action.escape_debug(), %error, "the server refuses a service that it had; asking again");
@@ -294,9 +300,8 @@ impl Shared {
         let Some(credit) = still.map(|entry| entry.plan.concurrency) else { return };
         if let Some(link) = inside.links.last_mut() {
             link.session.serve(action, credit);
+            link.rouse();
         }
-        drop(inside);
-        self.wake_all();
     }
 }
 
@@ -314,11 +319,7 @@ impl Drop for Undo<'_> {
         let mut inside = self.shared.lock();
         if inside.services.by_action.get(self.action).is_some_and(|entry| entry.number == number) {
             inside.services.end(self.action);
-            for link in &mut inside.links {
-                link.session.unserve(self.action);
-            }
+            inside.unserve(self.action);
         }
-        drop(inside);
-        self.shared.wake_all();
     }
 }

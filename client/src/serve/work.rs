@@ -130,16 +130,13 @@ impl Started {
         inside.services.ended(*link, *id, |counts| {
             *if cut_off { &mut counts.cut_off } else { &mut counts.finished } += 1;
         });
-        let waker = inside.link(*link).and_then(|link| {
+        if let Some(link) = inside.link(*link) {
             if let Some(verdict) = verdict {
                 link.session.answer(*id, verdict);
             }
-            link.take_waker()
-        });
-        drop(inside);
-        if let Some(waker) = waker {
-            waker.wake();
+            link.rouse();
         }
+        drop(inside);
         shared.ring();
     }
 }
@@ -168,11 +165,7 @@ fn panicked() -> Fault {
 
 /// Gives a delivery back that was not started, unless that was done when it was taken away.
 fn hand_back(shared: &Shared, link: LinkNumber, id: DeliveryId) {
-    let mut inside = shared.lock();
-    inside.release(link, id);
-    inside.services.ended(link, id, |counts| counts.handed_back += 1);
-    drop(inside);
-    shared.wake_all();
+    shared.lock().hand_back(link, id);
     shared.ring();
 }
 

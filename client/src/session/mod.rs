@@ -203,6 +203,13 @@ impl<C: Caller> Session<C> {
         self.services.unserve(action, &mut self.events);
     }
 
+    /// Takes no more deliveries at all.
+    pub(crate) fn unserve_all(&mut self) {
+        for (action, _) in self.served() {
+            self.unserve(&action);
+        }
+    }
+
     /// Answers a delivery. False if it is not held, or if a part was too large and has ended it.
     pub(crate) fn answer(&mut self, id: DeliveryId, verdict: Verdict) -> bool {
         self.work.answer(id, verdict, self.line.max_frame)
