@@ -67,6 +67,7 @@ fn longest(message: &str) -> Vec<Frame<'static>> {
         reply: false,
         info: true,
         trace: Some(name()),
+        again: true,
         ..Request::call(id, Name::new(name()).unwrap())
     };
     vec![

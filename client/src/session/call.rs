@@ -168,6 +168,7 @@ impl<C: Caller> Call<C> {
             reply,
             info,
             trace: self.ask.trace.as_deref().map(Text::Borrowed),
+            again: self.is_said(),
         };
         ClientFrame::from(request).write(&self.ask.data, out);
         self.said_on = connection;

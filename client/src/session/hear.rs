@@ -69,16 +69,20 @@ impl<C: Caller> Session<C> {
     fn welcomed(&mut self, now: Instant, welcome: &Welcome<'_>) -> Result<(), Broken> {
         self.check_welcome(welcome)?;
         let goes_on = welcome.resumed || welcome.restarted;
+        if !welcome.resumed {
+            self.work.session_lost();
+        }
         if !goes_on {
             self.calls.session_lost();
-            self.work.session_lost();
             self.services.session_lost(&mut self.events);
         }
         let resume_due = welcome.resumed || self.was_welcome;
+        // A server that has restarted cannot know that this session never was there; a client that has just begun does.
+        let resumed = welcome.resumed || (welcome.restarted && self.was_welcome);
         self.was_welcome = true;
         self.line.welcomed(now, welcome.max_frame, welcome.heartbeat, resume_due);
         self.calls.announce(!self.leaving);
-        self.events.push_back(Event::Welcome { server: (&*welcome.server).into(), resumed: goes_on });
+        self.events.push_back(Event::Welcome { server: (&*welcome.server).into(), resumed });
         Ok(())
     }
 

@@ -143,7 +143,7 @@ impl Work {
         self.releases.clear();
     }
 
-    /// What is held now belongs to no credit of the session that begins.
+    /// What is held now belongs to no credit of the session that begins; one that has restarted may not know of it yet.
     pub(super) fn session_lost(&mut self) {
         self.credit = self.credit.saturating_add(self.held.len());
     }

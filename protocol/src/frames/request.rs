@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub info: bool,
     /// Passed to the handler untouched.
     pub trace: Option<Text<'a>>,
+    /// It was sent before, on an earlier connection of this session, and waits for its answer.
+    pub again: bool,
 }
 
 impl<'a> Request<'a> {
@@ -50,6 +52,7 @@ impl<'a> Request<'a> {
             reply: true,
             info: false,
             trace: None,
+            again: false,
         }
     }
 
@@ -70,7 +73,7 @@ impl<'a> Kind<'a> for Request<'a> {
     fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut action, mut ttl, mut timeout, mut attempts) = (None, None, None, None, None);
         let (mut key, mut trace) = (None, None);
-        let (mut broadcast, mut durable, mut reply, mut info) = (false, false, true, false);
+        let (mut broadcast, mut durable, mut reply, mut info, mut again) = (false, false, true, false, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
                 "id" => id = Some(member.id(RequestId::new)?),
@@ -84,11 +87,12 @@ impl<'a> Kind<'a> for Request<'a> {
                 "reply" => reply = member.boolean()?,
                 "info" => info = member.boolean()?,
                 "trace" => trace = Some(member.bounded(TRACE_BYTES_MAX)?),
+                "again" => again = member.boolean()?,
                 _ => {}
             }
         }
         let (id, action) = (required("id", id)?, required("action", action)?);
-        let request = Self { id, action, ttl, timeout, broadcast, attempts, durable, key, reply, info, trace };
+        let request = Self { id, action, ttl, timeout, broadcast, attempts, durable, key, reply, info, trace, again };
         match request.contradiction() {
             Some((member, other)) => Err(Malformed::new(Problem::Contradiction(other), member)),
             None => Ok(request),
@@ -109,5 +113,6 @@ impl<'a> Kind<'a> for Request<'a> {
         }
         head.flag("info", self.info);
         head.maybe_text("trace", self.trace.as_deref());
+        head.flag("again", self.again);
     }
 }

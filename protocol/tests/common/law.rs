@@ -98,7 +98,7 @@ pub const CLIENT: &str = "
     hello protocol!versions name!name session!session agent:name
     serve action!name credit!credit
     unserve action!name
-    request id!id action!name ttl:count timeout:count broadcast:flag attempts:attempts durable:flag key:name reply:flag info:flag trace:name
+    request id!id action!name ttl:count timeout:count broadcast:flag attempts:attempts durable:flag key:name reply:flag info:flag trace:name again:flag
     cancel id!id
     reply id!id error:handler_error part:flag seq:seq
     release id!id

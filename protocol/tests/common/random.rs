@@ -92,6 +92,7 @@ impl Dice {
             reply: self.flag(),
             info: self.flag(),
             trace: self.maybe(Self::name),
+            again: self.flag(),
             ..Request::call(self.request_id(), self.action())
         }
     }

@@ -10,6 +10,9 @@ fn a_call_that_was_said_is_announced_again_unchanged() {
     script.come_back(true);
     let after = script.said_in_full();
     assert_eq!(after[0].0, r#"{"type":"resume","holding":[]}"#);
+    // Unchanged, but that it says that it was said before.
+    let before: Vec<_> =
+        before.iter().map(|(head, data)| (head.replace('}', r#","again":true}"#), data.clone())).collect();
     assert_eq!(after[1..], before);
     script.answers(1, "8");
     assert_eq!(script.outcome(1), "ok 8");
@@ -196,6 +199,20 @@ fn a_server_that_has_restarted_is_told_everything() {
     script.says(Welcome { restarted: true, ..script.welcome_frame(false) }, "");
     assert_eq!(script.events(), ["deliver 10 1", "welcome here true"]);
     assert_eq!(script.said(), ["resume [10]", "request 1"]);
+}
+
+/// It may not know yet what this client holds, and gives it as much again.
+#[test]
+fn a_server_that_has_restarted_may_give_the_whole_credit() {
+    let mut script = Script::welcome();
+    script.session.serve("a", 65_535);
+    for life in 0..2 {
+        (0..65_535).for_each(|id| script.delivers(life << 20 | id));
+        script.session.disconnected(script.now);
+        script.greet();
+        script.says(Welcome { restarted: true, ..script.welcome_frame(false) }, "");
+    }
+    assert_eq!(script.session.held(), 2 * 65_535);
 }
 
 /// A server keeps only so many parts for one who is away. The rest of them looked like a whole answer.

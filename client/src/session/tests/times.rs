@@ -113,10 +113,10 @@ fn an_announcement_says_what_is_left_and_never_a_timeout_of_nothing() {
     script.said();
     script.wait(20).unwrap();
     script.come_back(true);
-    assert_eq!(times(&mut script), [r#","ttl":30,"timeout":80"#]);
+    assert_eq!(times(&mut script), [r#","ttl":30,"timeout":80,"again":true"#]);
     script.wait(200).unwrap();
     script.come_back(true);
-    assert_eq!(times(&mut script), [r#","ttl":0,"timeout":1"#]);
+    assert_eq!(times(&mut script), [r#","ttl":0,"timeout":1,"again":true"#]);
 }
 
 #[test]
