@@ -7,9 +7,10 @@ use crate::action::Action;
 use crate::broker::Broker;
 use crate::dispatch::mix;
 use crate::endings::Outcome;
-use crate::request::{Owner, Rare, Request, State};
+use crate::request::{Keeping, Owner, Rare, Request, State};
 use crate::session::{Call, Session};
 use crate::settings::REQUEST_OVERHEAD_BYTES;
+use crate::snapshot::belongs_into_store;
 use crate::tables::{Key, Links, TimerLinks};
 use crate::time::Time;
 use crate::words;
@@ -26,6 +27,14 @@ const SEND_ATTEMPTS: u32 = 3;
 /// When to try again while nothing is known of how fast things go.
 const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 
+/// How a request was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Now,
+    /// When it is on disk.
+    Later,
+}
+
 /// Why a request is not taken.
 pub(crate) struct Refusal {
     pub(crate) code: Code,
@@ -39,30 +48,51 @@ impl Broker {
             return;
         }
         self.counts.requests += 1;
-        let (id, is_send) = (frame.id, !frame.reply);
         if frame.action.is_reserved() {
             return self.builtin(session, frame, data);
         }
         let taken =
             if frame.broadcast { self.begin_broadcast(session, frame, data) } else { self.admit(session, frame, data) };
         match taken {
-            Ok(()) => {}
+            Ok(Taken::Now) if !frame.reply => self.accepted(session, frame.id.get()),
+            Ok(_) => {}
             Err(refusal) => {
-                let reply = Reply::to(id);
-                self.refuse_request(session, reply, refusal.code, refusal.text, Ran::No, refusal.retry_after);
-                return;
+                let Refusal { code, text, retry_after } = self.unless_it_may_have_run(session, frame, refusal);
+                let ran = if code == Code::HandlerLost { Ran::Maybe } else { Ran::No };
+                self.refuse_request(session, Reply::to(frame.id), code, text, ran, retry_after);
             }
-        }
-        if is_send {
-            self.accepted(session, id.get());
         }
     }
 
+    /// A request that was announced before a restart may have run then: no refusal says that it did not.
+    fn unless_it_may_have_run(&self, session: Key<Session>, frame: &Frame<'_>, refusal: Refusal) -> Refusal {
+        let may_have_run = (frame.again && self.recovering.is_some()) || self.comes_late(session, frame);
+        if !may_have_run || refusal.code == Code::HandlerLost {
+            return refusal;
+        }
+        Refusal::new(Code::HandlerLost, words::refused_after_restart(refusal.code))
+    }
+
+    /// Whether a request of the life before is announced when the grace time after the restart is over.
+    pub(crate) fn comes_late(&self, session: Key<Session>, frame: &Frame<'_>) -> bool {
+        let announces = || self.sessions.get(session).is_some_and(|session| session.announces_earlier);
+        frame.again && self.recovering.is_none() && announces()
+    }
+
     pub(crate) fn accepted(&mut self, session: Key<Session>, id: u64) {
+        let epoch = self.sessions.get(session).map_or(0, |record| record.epoch);
+        self.accepted_of(session, id, epoch);
+    }
+
+    /// The same of a send that was announced on an earlier connection, perhaps: then its client hears of it when it announces it again. Told now, that
+    /// would cross the announcement, which would then be taken for a new send.
+    pub(crate) fn accepted_of(&mut self, session: Key<Session>, id: u64, epoch: u32) {
         self.counts.accepted += 1;
         if let (Some(record), Some(id)) = (self.sessions.get_mut(session), answerback_protocol::RequestId::new(id)) {
-            record.remember_accepted(id.get());
-            self.tell(session, Accepted { id });
+            record.remember_accepted(id.get(), epoch);
+            if epoch == record.epoch {
+                self.tell(session, Accepted { id });
+            }
         }
     }
 
@@ -75,6 +105,7 @@ impl Broker {
         if let Some(call) = record.calls.get_mut(&id) {
             let twice = call.epoch == epoch;
             call.epoch = epoch;
+            let call = *call;
             if !twice {
                 self.announces(session);
             }
@@ -84,37 +115,42 @@ impl Broker {
                     self.notice(connection, Code::BadRequest, text, Some(About::Id(frame.id)));
                 }
                 _ => {
+                    let request = call.request;
                     self.send_again(session, id, true);
+                    self.caller_is_back(request);
                 }
             }
             return true;
         }
-        if epoch == 1 {
-            return false;
+        if self.is_restored_send(session, frame) {
+            self.accepted(session, id);
+            return true;
         }
-        if !frame.reply && record.was_accepted_before(id) {
+        if epoch > 1 && !frame.reply && self.sessions.get(session).is_some_and(|s| s.was_accepted_before(id)) {
             self.tell(session, Accepted { id: frame.id });
             return true;
         }
-        self.send_again(session, id, false)
+        epoch > 1 && self.send_again(session, id, false)
     }
 
-    /// Sends again what had been sent for a request and was not acknowledged. Whether there was anything.
+    /// Sends again what had been sent for a request and was not acknowledged. Whether its end was among it: after a restart there may be parts of a
+    /// request that nobody knows any more.
     fn send_again(&mut self, session: Key<Session>, id: u64, runs: bool) -> bool {
         let Some(record) = self.sessions.get_mut(session) else { return false };
-        let kept = record.kept.claim(id, runs, &mut self.kept_bytes);
-        let any = !kept.is_empty();
-        if any {
+        let kept = record.kept.claim(id, runs, &mut self.kept);
+        if !kept.is_empty() {
             self.announces(session);
         }
+        let mut ended = false;
         for kept in kept {
-            let (reply, data) = kept.into_parts();
-            self.reply(session, reply, data);
+            let (reply, data) = kept.parts();
+            ended |= !reply.part;
+            self.send_kept(session, reply, data, kept.receipt, kept.place);
         }
-        any
+        ended
     }
 
-    fn admit(&mut self, session: Key<Session>, frame: &Frame<'_>, data: Payload) -> Result<(), Refusal> {
+    fn admit(&mut self, session: Key<Session>, frame: &Frame<'_>, data: Payload) -> Result<Taken, Refusal> {
         self.may_be_here(frame)?;
         let action = self.action_for(frame)?;
         let taken = self.take(session, frame, action, data);
@@ -131,6 +167,9 @@ impl Broker {
         }
         if frame.durable && !self.settings.has_store {
             return Err(Refusal::new(Code::Unavailable, words::no_store()));
+        }
+        if !self.journal.takes_durable && self.is_durable(frame) {
+            return Err(Refusal::new(Code::Unavailable, words::disk_fails()));
         }
         Ok(())
     }
@@ -149,21 +188,42 @@ impl Broker {
         frame: &Frame<'_>,
         action: Key<Action>,
         data: Payload,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Taken, Refusal> {
         if let Some(taken) = self.by_key(session, frame, action, &data) {
             return taken;
         }
-        let request = self.new_request(session, frame, action, data);
+        let mut request = self.new_request(session, frame, action, data);
         self.has_room(&request)?;
-        if request.deadline <= self.now {
+        // One that was announced before the restart was taken then; whether it may wait was asked there. Even if its time is over, its handler may
+        // have said already what it answered.
+        let sought = frame.again && self.recovering.is_some();
+        if self.comes_late(session, frame) {
+            // Handlers have had their time to say what they have: one of them may have been given it.
+            request.may_have_run = true;
+            if request.attempts == 1 {
+                return Err(Refusal::new(Code::HandlerLost, words::announced_too_late()));
+            }
+            request.attempt = 1;
+        }
+        if request.deadline <= self.now && !sought {
             return Err(Refusal::new(Code::Timeout, words::no_time()));
         }
         let handler = self.free_handler(action);
-        if handler.is_none() {
+        if handler.is_none() && !sought {
             self.may_wait(&request)?;
         }
         let key = self.hold(request);
-        self.run_under_key(frame, key);
+        if let Some(name) = &frame.key {
+            self.runs_under(key, name);
+        }
+        if self.is_durable(frame) {
+            self.store_request(key, !frame.reply, sought);
+            return Ok(Taken::Later);
+        }
+        if sought {
+            self.seek_announced(key);
+            return Ok(Taken::Now);
+        }
         match handler {
             Some(handler) => {
                 self.deliver(key, handler);
@@ -174,7 +234,7 @@ impl Broker {
                 self.dispatch(action);
             }
         }
-        Ok(())
+        Ok(Taken::Now)
     }
 
     /// The record of a request, not yet held.
@@ -191,7 +251,10 @@ impl Broker {
         let expires = frame.ttl.map_or(deadline, |ttl| self.now + wait(ttl)).min(deadline);
         let (id, from) =
             self.sessions.get(session).map_or_else(|| (0, "".into()), |s| (s.id.get(), Arc::clone(&s.name)));
-        let owner = if frame.reply { Owner::Caller { session, id: frame.id } } else { Owner::Nobody };
+        // A durable send belongs to its caller until it is on disk.
+        let unaccepted = !frame.reply && self.is_durable(frame);
+        let owner = if frame.reply || unaccepted { Owner::Caller { session, id: frame.id } } else { Owner::Nobody };
+        let doubtful = frame.again && self.recovering.is_some();
         let extra = frame.key.as_ref().map_or(0, |key| key.len()) + frame.trace.as_ref().map_or(0, |trace| trace.len());
         let rare = frame
             .trace
@@ -213,7 +276,9 @@ impl Broker {
             deliveries: 0,
             parts: 0,
             info: frame.info,
-            may_have_run: false,
+            may_have_run: doubtful,
+            item: 0,
+            keeping: Keeping { unaccepted, doubtful, ..Keeping::default() },
             rare,
             links: Links::LOOSE,
             timer: TimerLinks::UNSET,
@@ -221,7 +286,7 @@ impl Broker {
     }
 
     /// A keyed hash of who asks and under which id: see [`crate::dispatch`] for what it is for.
-    fn origin(&self, session: u128, id: u64) -> u64 {
+    pub(crate) fn origin(&self, session: u128, id: u64) -> u64 {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(&session.to_le_bytes());
         bytes[16..].copy_from_slice(&id.to_le_bytes());
@@ -287,9 +352,16 @@ impl Broker {
     }
 
     /// Takes a request in: it counts from now on.
-    pub(crate) fn hold(&mut self, request: Request) -> Key<Request> {
+    pub(crate) fn hold(&mut self, mut request: Request) -> Key<Request> {
         let (owner, action, cost) = (request.owner, request.action, request.cost as usize);
+        let is_new = request.item == 0 && self.settings.has_store && belongs_into_store(&request);
+        if is_new {
+            request.item = self.next_item().0;
+        }
         let key = self.requests.insert(request);
+        if is_new {
+            self.list_for_snapshot(key);
+        }
         self.bytes += cost;
         if let Some(action) = self.actions.get_mut(action) {
             action.bytes += cost;

@@ -16,11 +16,15 @@ use std::sync::Arc;
 impl Broker {
     /// A handler answers. Only what was delivered to this very session counts.
     pub(crate) fn answer(&mut self, connection: ConnectionId, key: Key<Session>, answer: Answer<'_>, data: Payload) {
-        self.count_reply(connection, data.len());
+        self.count_reply(connection, data.len(), answer.id.get());
+        self.answered(key, answer, data);
+        self.reply_dealt_with();
+    }
+
+    pub(crate) fn answered(&mut self, key: Key<Session>, answer: Answer<'_>, data: Payload) {
         let id = answer.id.get();
         let Some(delivery) = self.sessions.get(key).and_then(|session| session.deliveries.get(&id)).copied() else {
-            self.counts.stray_replies += 1;
-            return;
+            return self.answered_unknown(key, answer, data);
         };
         if answer.part {
             return self.part(delivery, answer, data);
@@ -62,8 +66,7 @@ impl Broker {
     pub(crate) fn release(&mut self, key: Key<Session>, id: DeliveryId) {
         let delivery = self.sessions.get(key).and_then(|session| session.deliveries.get(&id.get())).copied();
         let Some(delivery) = delivery else {
-            self.counts.stray_replies += 1;
-            return;
+            return self.released_unknown(key, id.get());
         };
         self.take_back(key, id.get());
         self.handler_changed(delivery.handler);
@@ -132,6 +135,7 @@ impl Broker {
         if let Some(action) = self.actions.get_mut(request.action) {
             action.in_flight -= 1;
         }
+        self.in_flight -= 1;
         let Some(session) = self.handlers.get(handler).map(|handler| handler.session) else { return };
         let Some(record) = self.sessions.get_mut(session) else { return };
         if let Some(still) = record.deliveries.get_mut(&delivery.get()).filter(|d| d.request == Some(key)) {

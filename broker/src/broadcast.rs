@@ -5,12 +5,12 @@
 //! when the last one has ended, the counts end the whole.
 
 use crate::action::Action;
-use crate::admission::Refusal;
+use crate::admission::{Refusal, Taken};
 use crate::broker::Broker;
 use crate::dispatch::mix;
 use crate::endings::{End, Outcome};
 use crate::handler::Handler;
-use crate::request::{Owner, Rare, Request, State};
+use crate::request::{Keeping, Owner, Rare, Request, State};
 use crate::session::Session;
 use crate::settings::REQUEST_OVERHEAD_BYTES;
 use crate::tables::{Key, Links, TimerLinks};
@@ -25,8 +25,12 @@ impl Broker {
         session: Key<Session>,
         frame: &Frame<'_>,
         data: Payload,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Taken, Refusal> {
         self.may_be_here(frame)?;
+        if frame.again && (self.recovering.is_some() || self.comes_late(session, frame)) {
+            // Which handlers had it before the restart is not known.
+            return Err(Refusal::new(Code::HandlerLost, words::broadcast_was_lost()));
+        }
         let nobody = || Refusal::new(Code::NoHandler, words::no_handler(frame.action.as_str(), true));
         let action = self.action_by_name.get(frame.action.as_str()).copied().ok_or_else(nobody)?;
         let handlers: Vec<_> = self.present_handlers(action);
@@ -54,7 +58,7 @@ impl Broker {
                 self.enqueue(part);
             }
         }
-        Ok(())
+        Ok(Taken::Now)
     }
 
     fn present_handlers(&self, action: Key<Action>) -> Vec<Key<Handler>> {
@@ -86,6 +90,8 @@ impl Broker {
             cost: 0,
             info: whole_request.info,
             may_have_run: false,
+            item: 0,
+            keeping: Keeping::default(),
             rare: whole_request.trace().cloned().map(|trace| Box::new(Rare { trace: Some(trace), ..Rare::default() })),
             links: Links::LOOSE,
             timer: TimerLinks::UNSET,

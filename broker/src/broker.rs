@@ -6,11 +6,17 @@ use crate::counts::Counts;
 use crate::drain::Drain;
 use crate::handler::Handler;
 use crate::input::{ConnectionId, Input};
+use crate::journal::Journal;
+use crate::kept::KeptInAll;
 use crate::keys::Keys;
+use crate::orphans::Orphans;
 use crate::output::Output;
+use crate::receipts::Receipt;
+use crate::recovery::Recovering;
 use crate::request::Request;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::tables::{Alarms, Key, Map, Slab, Wheel, map};
 use crate::time::Time;
 use crate::topics::Topics;
@@ -37,10 +43,20 @@ pub struct Broker {
     pub(crate) alarms: Alarms<Alarm>,
     pub(crate) keys: Keys,
     pub(crate) topics: Topics,
+    /// Requests that handlers have.
+    pub(crate) in_flight: usize,
     /// Bytes of all requests.
     pub(crate) bytes: usize,
-    /// Bytes of replies kept for all sessions.
-    pub(crate) kept_bytes: usize,
+    /// What is kept for all sessions together.
+    pub(crate) kept: KeptInAll,
+    pub(crate) journal: Journal,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) recovering: Option<Box<Recovering>>,
+    /// The reply of a handler that is being taken in.
+    pub(crate) source: Option<Receipt>,
+    pub(crate) orphans: Orphans,
+    /// The number of the next item for the store.
+    pub(crate) next_item: u64,
     pub(crate) drain: Option<Drain>,
     pub(crate) counts: Counts,
     pub(crate) clients: u64,
@@ -64,6 +80,8 @@ pub(crate) enum Alarm {
     Dispatch(Key<Action>),
     /// The oldest reply stored under a key is old enough.
     Stored,
+    /// The grace time after a restart is over.
+    Recovered,
     /// The drain deadline.
     Drain,
 }
@@ -77,6 +95,8 @@ pub struct Held {
     pub queued: usize,
     /// Requests that handlers have.
     pub delivered: usize,
+    /// Requests of which something is being written to disk.
+    pub storing: usize,
     /// Bytes counted against `bytes_in_all`.
     pub bytes: usize,
     /// Actions that exist.
@@ -110,8 +130,15 @@ impl Broker {
             alarms: Alarms::new(),
             keys: Keys::new(&settings),
             topics: Topics::new(),
+            in_flight: 0,
             bytes: 0,
-            kept_bytes: 0,
+            kept: KeptInAll::default(),
+            journal: Journal::new(),
+            snapshot: Snapshot::default(),
+            recovering: None,
+            source: None,
+            orphans: Orphans::default(),
+            next_item: settings.first_item,
             drain: None,
             counts: Counts::default(),
             clients: 0,
@@ -133,7 +160,11 @@ impl Broker {
                 self.heard(connection);
             }
             Input::NotAFrame { connection, error } => self.not_a_frame(connection, &error),
+            Input::Store(news) => self.store_news(news),
             Input::Drain { deadline } => self.drain(deadline),
+        }
+        if !self.kept.gone.is_empty() {
+            self.let_kept_go();
         }
     }
 
@@ -164,9 +195,11 @@ impl Broker {
                 Alarm::Grace(session) => self.grace_over(session),
                 Alarm::Dispatch(action) => self.dispatch_due(action),
                 Alarm::Stored => self.stored_due(),
+                Alarm::Recovered => self.recovery_over(),
                 Alarm::Drain => self.drain_over(),
             }
         }
+        self.let_kept_go();
     }
 
     /// What is held at the moment.
@@ -175,7 +208,8 @@ impl Broker {
         Held {
             requests: self.requests.len(),
             queued: actions().map(|action| action.queue.len()).sum(),
-            delivered: actions().map(|action| action.in_flight).sum(),
+            delivered: self.in_flight,
+            storing: self.journal.waiting(),
             bytes: self.bytes,
             actions: self.actions.len(),
             sessions: self.sessions.len(),

@@ -84,6 +84,18 @@ impl Broker {
         })
     }
 
+    /// How the store is, if there is one.
+    fn store_line(&self) -> Value {
+        if !self.settings.has_store {
+            return Value::Null;
+        }
+        json!({
+            "takes_durable": self.journal.takes_durable,
+            "unsaved_ms": self.journal.unsaved_since.map(|since| since.millis_until(self.now)),
+            "recovering_ms": self.recovering.as_ref().map(|recovering| self.now.millis_until(recovering.until)),
+        })
+    }
+
     fn list_stats(&self) -> Value {
         let (held, counts) = (self.held(), &self.counts);
         let errors: serde_json::Map<_, _> =
@@ -97,11 +109,13 @@ impl Broker {
             "actions": held.actions,
             "queued": held.queued,
             "in_flight": held.delivered,
+            "storing": held.storing,
             "bytes": held.bytes,
             "kept_replies": held.kept_replies,
-            "kept_reply_bytes": self.kept_bytes,
+            "kept_reply_bytes": self.kept.bytes,
             "stored_replies": held.stored_replies,
             "subscriptions": held.subscriptions,
+            "store": self.store_line(),
             "total": {
                 "connections": counts.connections,
                 "sessions": counts.sessions,

@@ -3,12 +3,13 @@
 use crate::broker::{Alarm, Broker};
 use crate::input::{ConnectionId, Disconnect};
 use crate::output::{Note, Output};
+use crate::receipts::Receipts;
 use crate::session::Session;
 use crate::tables::Key;
 use crate::time::Time;
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::frames::{About, Ack, ErrorNotice, Hello, Ping, Pong, Reply};
-use answerback_protocol::limits::{ACK_AFTER_BYTES, ACK_AFTER_REPLIES, ACK_WITHIN_MS, VERSIONS};
+use answerback_protocol::frames::{About, ErrorNotice, Hello, Ping, Pong, Reply};
+use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{ClientFrame, Code, Malformed, Payload, Ran, RequestId, Text};
 
 /// An open connection.
@@ -26,11 +27,8 @@ pub(crate) struct Connection {
     pinged: bool,
     /// When its alarm for silence rings.
     alarm: Time,
-    /// `reply` frames taken in, and how many of them it has been told of.
-    replies: u64,
-    replies_told: u64,
-    reply_bytes_untold: u64,
-    ack_alarm: Option<Time>,
+    /// The `reply` frames that came on it.
+    pub(crate) receipts: Receipts,
 }
 
 impl Broker {
@@ -45,10 +43,7 @@ impl Broker {
             heard: self.now,
             pinged: false,
             alarm,
-            replies: 0,
-            replies_told: 0,
-            reply_bytes_untold: 0,
-            ack_alarm: None,
+            receipts: Receipts::default(),
         };
         if self.connections.len() <= id.place() {
             self.connections.resize_with(id.place() + 1, || None);
@@ -62,7 +57,7 @@ impl Broker {
         self.counts.connections += 1;
     }
 
-    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.get_mut(id.place())?.as_mut().filter(|connection| connection.id == id && !connection.closing)
     }
 
@@ -76,7 +71,7 @@ impl Broker {
         if connection.spoke.is_none() {
             connection.spoke = Some(now);
             if let Some(record) = self.sessions.get_mut(session) {
-                record.confirmed = true;
+                (record.confirmed, record.restored) = (true, false);
             }
         }
         Some(session)
@@ -163,6 +158,7 @@ impl Broker {
     /// Closes a connection once everything sent to it is written.
     pub(crate) fn close(&mut self, id: ConnectionId) {
         self.out.push_back(Output::Close { connection: id });
+        self.orphan_receipts(id);
         let Some(connection) = self.connection(id) else { return };
         connection.closing = true;
         let session = connection.session.take();
@@ -178,6 +174,7 @@ impl Broker {
             return;
         }
         self.counts.slow += u64::from(reason == Disconnect::Slow);
+        self.orphan_receipts(id);
         self.unset_alarms(id);
         let session = self.connections[id.place()].take().and_then(|connection| connection.session);
         if let Some(session) = session {
@@ -188,7 +185,7 @@ impl Broker {
     fn unset_alarms(&mut self, id: ConnectionId) {
         let Some(Some(connection)) = self.connections.get_mut(id.place()) else { return };
         self.alarms.unset(connection.alarm, Alarm::Silence(id));
-        if let Some(at) = connection.ack_alarm.take() {
+        if let Some(at) = connection.receipts.take_alarm() {
             self.alarms.unset(at, Alarm::Acknowledge(id));
         }
     }
@@ -253,37 +250,5 @@ impl Broker {
     /// Tells a connection that something it said could not be done; the connection goes on.
     pub(crate) fn notice(&mut self, id: ConnectionId, code: Code, message: String, about: Option<About<'static>>) {
         self.send(id, ErrorNotice { code, message: message.into(), about, fatal: false }, Payload::NONE);
-    }
-
-    /// A `reply` frame was taken in; it is acknowledged with others, soon.
-    pub(crate) fn count_reply(&mut self, id: ConnectionId, bytes: usize) {
-        let ring_at = self.now + std::time::Duration::from_millis(ACK_WITHIN_MS);
-        let Some(connection) = self.connection(id) else { return };
-        connection.replies += 1;
-        connection.reply_bytes_untold += bytes as u64;
-        let untold = connection.replies - connection.replies_told;
-        if untold >= ACK_AFTER_REPLIES || connection.reply_bytes_untold >= ACK_AFTER_BYTES {
-            self.send_ack(id);
-        } else if connection.ack_alarm.is_none() {
-            connection.ack_alarm = Some(ring_at);
-            self.alarms.set(ring_at, Alarm::Acknowledge(id));
-        }
-    }
-
-    pub(crate) fn acknowledge(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection(id) else { return };
-        connection.ack_alarm = None;
-        if connection.replies > connection.replies_told {
-            self.send_ack(id);
-        }
-    }
-
-    /// The alarm stays where it is: moving it for each acknowledgement would cost more than one that finds nothing.
-    fn send_ack(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection(id) else { return };
-        connection.replies_told = connection.replies;
-        connection.reply_bytes_untold = 0;
-        let replies = connection.replies;
-        self.send(id, Ack { replies }, Payload::NONE);
     }
 }

@@ -33,7 +33,7 @@ impl Broker {
         if handler.has_credit() { handler.lane.first(&self.requests) } else { None }
     }
 
-    fn relist(&mut self, key: Key<Handler>) {
+    pub(crate) fn relist(&mut self, key: Key<Handler>) {
         let Some(handler) = self.handlers.get_mut(key) else { return };
         let rank = handler.rank();
         let before = std::mem::replace(&mut handler.listed, rank);
@@ -51,6 +51,10 @@ impl Broker {
 
     /// Gives waiting requests to free handlers, first come first served, until one of both runs out.
     pub(crate) fn dispatch(&mut self, key: Key<Action>) {
+        if self.drain.is_some() && self.settings.has_store {
+            // What waits is in the store, and waits for the next life.
+            return;
+        }
         while let Some(action) = self.actions.get(key) {
             let Some(request) = action.queue.first(&self.requests) else { return };
             let Some(handler) = action.next_handler() else { return };
@@ -60,6 +64,10 @@ impl Broker {
             let overdue = self.requests.get(request).is_some_and(|r| r.is_overdue(self.now));
             if overdue {
                 self.request_due(request);
+            } else if self.is_claimed(request) {
+                // A handler had it already before the restart.
+            } else if self.must_be_marked(request) {
+                self.mark(request, handler);
             } else {
                 self.deliver(request, handler);
             }
@@ -105,6 +113,7 @@ impl Broker {
         request.state = State::Delivered { handler: to, delivery: id, at: self.now };
         action.turn += 1;
         action.in_flight += 1;
+        self.in_flight += 1;
         action.next_dispatch = self.now + self.settings.dispatch_interval;
         handler.in_flight += 1;
         handler.turn = action.turn;
@@ -117,11 +126,15 @@ impl Broker {
             trace: request.trace().cloned(),
         };
         let data = request.data.clone();
+        let is_saved = request.keeping.saved;
         self.counts.deliveries += 1;
         if let Some(connection) = session.connection {
             self.send(connection, frame, data);
         }
         self.relist(to);
+        if is_saved {
+            self.list_for_snapshot(key);
+        }
     }
 
     /// Takes a request out of the queue or lane in which it waits, if it does.
@@ -171,16 +184,27 @@ impl Broker {
             // It was for that handler and for no other.
             return self.end(key, End::HandlerGone);
         }
-        request.state = State::Queued;
         self.counts.requeued += 1;
+        self.put_first(key);
+        self.progressed(key);
+        self.leave_if_too_late(key);
+    }
+
+    /// Puts a request to the front of its queue.
+    pub(crate) fn put_first(&mut self, key: Key<Request>) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        request.state = State::Queued;
         if let Some(action) = self.actions.get_mut(request.action) {
             if action.queue.is_empty() {
                 action.rate.begins(self.now);
             }
             action.queue.push_first(&mut self.requests, key);
         }
-        // Its ttl may have passed meanwhile.
         self.wheel.set(&mut self.requests, key);
+    }
+
+    /// The ttl of a request that waits again may have passed meanwhile, or the server may be leaving.
+    pub(crate) fn leave_if_too_late(&mut self, key: Key<Request>) {
         let overdue = self.requests.get(key).is_some_and(|r| r.is_overdue(self.now));
         if overdue || self.drain.is_some() {
             self.requeued_too_late(key, overdue);
@@ -201,7 +225,7 @@ impl Broker {
 /// A delivery's id: 53 bits that nobody can guess and that a restarted server can make again from what the caller says,
 /// trying the first few numbers. A delivery that came back unstarted is another one when it goes out again: what its first
 /// handler may still say about it must not be taken for the second one's word.
-fn delivery_id(origin: u64, number: u16) -> DeliveryId {
+pub(crate) fn delivery_id(origin: u64, number: u16) -> DeliveryId {
     DeliveryId::truncated(mix(origin ^ u64::from(number)) >> 11)
 }
 

@@ -34,19 +34,27 @@ impl Broker {
         }
         self.drain = Some(Drain { deadline, over: false });
         self.alarms.set(deadline, Alarm::Drain);
+        self.save_doubts();
         self.send_everybody_away();
         let waiting = self.waiting();
-        let calls: Vec<_> = waiting.iter().copied().filter(|&key| !self.is_send(key)).collect();
+        let (sends, calls): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&key| self.is_send(key));
         let note = Note::Draining {
             calls_returned: calls.len() as u64,
-            sends_waiting: (waiting.len() - calls.len()) as u64,
-            running: self.held().delivered as u64,
+            sends_waiting: sends.len() as u64,
+            running: self.in_flight as u64,
         };
         self.out.push_back(Output::Note(note));
         for call in calls {
             self.end(call, End::Draining);
         }
         self.look_whether_drained();
+    }
+
+    /// After a clean stop the next life takes the store's word, so what is not known of a request since a crash must be in it.
+    fn save_doubts(&mut self) {
+        let doubtful = self.requests.iter().filter(|(_, request)| request.keeping.doubtful && request.item != 0);
+        let doubtful: Vec<_> = doubtful.map(|(key, _)| key).collect();
+        doubtful.into_iter().for_each(|key| self.list_for_snapshot(key));
     }
 
     /// Tells every client to go, each at another time.
@@ -61,35 +69,57 @@ impl Broker {
     }
 
     fn waiting(&self) -> Vec<Key<Request>> {
-        self.requests.iter().filter(|(_, request)| request.state == State::Queued).map(|(key, _)| key).collect()
+        let waits = |request: &Request| match request.state {
+            State::Queued | State::Sought => true,
+            // What it joined is not delivered any more in this life.
+            State::Joined { leader } if self.settings.has_store => {
+                self.requests.get(leader).is_some_and(Request::waits)
+            }
+            _ => false,
+        };
+        self.requests.iter().filter(|(_, request)| waits(request)).map(|(key, _)| key).collect()
     }
 
     fn is_send(&self, key: Key<Request>) -> bool {
         self.requests.get(key).is_some_and(|request| request.owner == Owner::Nobody)
     }
 
-    /// Whether the last request has ended.
+    /// Whether the last request has ended. With a store sends that wait are no reason to stay: they are saved.
     pub(crate) fn look_whether_drained(&mut self) {
-        let done = self.requests.len() == 0;
-        if let Some(drain) = self.drain.as_mut().filter(|drain| done && !drain.over) {
-            drain.over = true;
-            self.alarms.unset(drain.deadline, Alarm::Drain);
-            self.out.push_back(Output::Drained { complete: true });
+        let undecided = self.drain.as_ref().is_some_and(|drain| !drain.over);
+        if undecided && (self.requests.len() == 0 || self.only_stored_are_left()) {
+            self.drained(true);
         }
     }
 
-    /// The deadline: whoever still waits is told.
+    fn only_stored_are_left(&self) -> bool {
+        let rests = |request: &Request| request.owner == Owner::Nobody && request.waits();
+        self.settings.has_store
+            && self.in_flight == 0
+            && self.journal.waiting() == 0
+            && self.requests.iter().all(|(_, request)| rests(request))
+    }
+
+    fn drained(&mut self, complete: bool) {
+        let Some(drain) = self.drain.as_mut() else { return };
+        drain.over = true;
+        self.alarms.unset(drain.deadline, Alarm::Drain);
+        self.out.push_back(Output::Drained { complete });
+    }
+
+    /// The deadline: whoever still waits is told. Sends are saved, those that handlers have as well.
     pub(crate) fn drain_over(&mut self) {
         let Some(drain) = self.drain.as_mut().filter(|drain| !drain.over) else { return };
         drain.over = true;
         for key in self.requests.keys() {
-            let end = match self.requests.get(key).map(|request| request.state) {
-                Some(State::Queued | State::Arrived) => End::Draining,
-                Some(State::Delivered { .. } | State::Joined { .. } | State::Gathering) => End::DrainedAway,
-                None => continue,
-            };
+            let Some(request) = self.requests.get(key) else { continue };
+            if self.settings.has_store && request.owner == Owner::Nobody {
+                self.will_not_be_delivered(key);
+                continue;
+            }
+            let end = if request.waits() { End::Draining } else { End::DrainedAway };
             self.end(key, end);
         }
-        self.out.push_back(Output::Drained { complete: false });
+        self.drained(false);
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::admission::ttl_ended_first;
 use crate::broker::Broker;
-use crate::kept::KeptReply;
+use crate::kept::{KeptReply, Place};
 use crate::output::{Note, Output};
+use crate::receipts::Receipt;
 use crate::request::{Owner, Request, State};
 use crate::session::Session;
 use crate::tables::{Key, give_back};
@@ -32,6 +33,8 @@ pub(crate) enum End<'a> {
     Draining,
     /// The server leaves and a handler still has it.
     DrainedAway,
+    /// The disk would not take it.
+    NotWritten,
 }
 
 /// What its owner is told.
@@ -75,6 +78,7 @@ impl Broker {
         let info = self.info_of(key);
         self.leave_queue(key, false);
         self.undeliver(key);
+        let place = self.release_place(key);
         self.leave_leader(key);
         self.end_parts(key);
         self.wheel.unset(&mut self.requests, key);
@@ -85,13 +89,18 @@ impl Broker {
             action.requests -= 1;
         }
         self.count_end(&request, &outcome);
-        self.settle_key(&request, &outcome);
+        let step = self.begin_ending(&request);
+        self.settle_key(key, &request, &outcome);
         let joined = request.rare.as_mut().and_then(|rare| rare.joined.take()).map(|joined| (joined, outcome.clone()));
         self.tell_owner(key, &request, outcome, info, silent);
         if let Some((joined, outcome)) = joined {
             self.end_joined(joined, &outcome);
         }
+        self.finish_ending(step);
         self.forget_action_if_unwanted(request.action);
+        if let Some(handler) = place {
+            self.handler_changed(handler);
+        }
         self.look_whether_drained();
     }
 
@@ -105,6 +114,10 @@ impl Broker {
     ) {
         match request.owner {
             Owner::Caller { session, id } if silent => self.forget_call(session, id),
+            // A send that joined what runs, and was to be accepted when that is on disk: it has been done already.
+            Owner::Caller { session, id } if request.keeping.unaccepted && outcome.is_answer() => {
+                self.accept_owned(session, id);
+            }
             Owner::Caller { session, id } => {
                 let gather = request.rare.as_ref().filter(|rare| rare.gather.expected > 0).map(|rare| rare.gather);
                 // After parts, the number of the last frame tells whether some are missing.
@@ -121,7 +134,7 @@ impl Broker {
         }
     }
 
-    fn forget_call(&mut self, session: Key<Session>, id: RequestId) {
+    pub(crate) fn forget_call(&mut self, session: Key<Session>, id: RequestId) {
         if let Some(session) = self.sessions.get_mut(session) {
             session.calls.remove(&id.get());
             give_back(&mut session.calls);
@@ -144,14 +157,34 @@ impl Broker {
 
     /// Sends a reply to a session, and keeps it until the client says that it has it.
     pub(crate) fn reply(&mut self, key: Key<Session>, reply: Reply<'static>, data: Payload) {
+        if self.sessions.get(key).is_none() {
+            return;
+        }
+        let place = self.write_down_reply(key, &reply, &data);
+        let receipt = self.need_source();
+        self.send_kept(key, reply, data, receipt, place);
+    }
+
+    /// The same of one that was kept before.
+    pub(crate) fn send_kept(
+        &mut self,
+        key: Key<Session>,
+        reply: Reply<'static>,
+        data: Payload,
+        receipt: Option<Receipt>,
+        place: Place,
+    ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let kept = KeptReply::new(&reply, data.clone());
+        let kept = KeptReply::new(&reply, data.clone()).with(receipt, place);
+        if session.connection.is_none() {
+            self.snapshot.away(key);
+        }
         // A call of an earlier connection that was not announced again yet: its answer waits for that. Sent now, it would
         // cross the announcement, which would then be taken for a new call.
         if session.calls.get(&reply.id.get()).is_some_and(|call| call.epoch != session.epoch) {
-            return session.kept.push_unclaimed(kept, &self.settings.limits, &mut self.kept_bytes);
+            return session.kept.push_unclaimed(kept, &self.settings.limits, &mut self.kept);
         }
-        session.kept.push(kept, &self.settings.limits, &mut self.kept_bytes);
+        session.kept.push(kept, &self.settings.limits, &mut self.kept);
         if let Some(connection) = session.connection {
             self.send(connection, reply, data);
         }
@@ -159,7 +192,7 @@ impl Broker {
 
     pub(crate) fn acknowledged(&mut self, session: Key<Session>, replies: u64) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.kept.acknowledged(replies, &mut self.kept_bytes);
+            session.kept.acknowledged(replies, &mut self.kept);
         }
     }
 
@@ -190,25 +223,31 @@ impl Broker {
         }
         let (code, ran) = self.code_of(request, &end);
         let name = self.actions.get(request.action).map_or("", |action| &*action.name);
-        let text = words::ended(code, ran, name, request, self.now);
+        let text = match end {
+            End::NotWritten if ran != Ran::No => words::not_written_and_may_run(),
+            _ => words::ended(code, ran, name, request, self.now),
+        };
         Outcome::failed(code, ran, attempts, text, None)
     }
 
     fn code_of(&self, request: &Request, end: &End<'_>) -> (Code, Ran) {
-        let waits = matches!(request.state, State::Queued | State::Arrived);
+        let waits = request.waits();
         let ran = if waits && !request.may_have_run { Ran::No } else { Ran::Maybe };
         let code = match end {
             End::Cancelled | End::CallerLeft => Code::Cancelled,
             End::HandlerLost | End::DrainedAway => Code::HandlerLost,
             End::HandlerGone => Code::NoHandler,
             End::Draining => Code::Draining,
+            End::NotWritten => Code::Unavailable,
             End::Overdue if ran == Ran::No && !self.was_served(request) => Code::NoHandler,
             End::Overdue if waits && ttl_ended_first(request, self.now) => Code::Expired,
             End::Overdue | End::Answered { .. } => Code::Timeout,
         };
         match code {
             // These promise that the work did not run, which a handler that was lost with it cannot.
-            Code::NoHandler | Code::Expired | Code::Draining if ran != Ran::No => (Code::HandlerLost, Ran::Maybe),
+            Code::NoHandler | Code::Expired | Code::Draining | Code::Unavailable if ran != Ran::No => {
+                (Code::HandlerLost, Ran::Maybe)
+            }
             _ => (code, ran),
         }
     }
@@ -232,6 +271,22 @@ impl Broker {
 }
 
 impl Outcome {
+    /// What is certain of the work that was joined is not of what ran before a restart.
+    pub(crate) fn of_one_that_may_have_run(mut self) -> Self {
+        if let Some(error) = self.error.as_mut().filter(|error| error.ran == Ran::No) {
+            error.ran = Ran::Maybe;
+            if !matches!(error.code, Code::Timeout | Code::Cancelled) {
+                (error.message, error.code) = (words::refused_after_restart(error.code).into(), Code::HandlerLost);
+            }
+        }
+        self
+    }
+
+    /// Whether a handler said it.
+    fn is_answer(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| error.code == Code::Fault)
+    }
+
     pub(crate) fn of_answer(error: Option<AnswerError<'_>>, data: Payload, attempts: u32) -> Self {
         let error = error.map(|error| {
             let fault = Fault {

@@ -130,6 +130,14 @@ impl Broker {
         let left = self.now.millis_until(request.deadline);
         let state = match request.state {
             State::Arrived | State::Queued => self.why_action_waits(name),
+            State::Storing { .. } => "it is being written to disk".to_owned(),
+            State::Sought => {
+                let until = self.recovering.as_ref().map_or(self.now, |recovering| recovering.until);
+                let most = self.now.millis_until(until);
+                format!(
+                    "the server has started again, and a handler may still say that it has it: {most} ms more at most"
+                )
+            }
             State::Delivered { handler, at, .. } => {
                 let by = self.handler_name(handler).map_or_else(String::new, |name| name.to_string());
                 format!("handler `{by}` has had it for {} ms", at.millis_until(self.now))

@@ -13,6 +13,8 @@ pub(crate) struct Handler {
     /// How many it has. A delivery that was cancelled counts until the handler answers or releases it, because it is
     /// only then that the handler is free.
     pub(crate) in_flight: u32,
+    /// How many it will get as soon as that is on disk.
+    pub(crate) reserved: u32,
     /// Whether it wants more; after `unserve` it does not.
     pub(crate) open: bool,
     /// Whether its session is connected and has said what it holds.
@@ -32,6 +34,7 @@ impl Handler {
             action,
             credit: 0,
             in_flight: 0,
+            reserved: 0,
             open: true,
             present: true,
             turn: 0,
@@ -42,11 +45,12 @@ impl Handler {
 
     /// Whether it can be given one more.
     pub(crate) fn has_credit(&self) -> bool {
-        self.open && self.present && self.in_flight < self.credit
+        self.open && self.present && self.in_flight + self.reserved < self.credit
     }
 
     /// Where it stands among the free handlers, if it is one.
     pub(crate) fn rank(&self) -> Option<Rank> {
-        (self.has_credit() && self.lane.is_empty()).then_some(Rank { in_flight: self.in_flight, turn: self.turn })
+        (self.has_credit() && self.lane.is_empty())
+            .then_some(Rank { in_flight: self.in_flight + self.reserved, turn: self.turn })
     }
 }

@@ -1,5 +1,6 @@
 //! What can happen to a broker.
 
+use crate::saved::StoreNews;
 use crate::time::Time;
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::{ClientFrame, Malformed, Payload};
@@ -50,6 +51,8 @@ pub enum Input<'a> {
         /// Why, as far as the shell knows.
         reason: Disconnect,
     },
+    /// The store has done something, or cannot.
+    Store(StoreNews),
     /// The server shall leave: no new work, and what runs may finish until `deadline`.
     Drain {
         /// When to stop waiting.

@@ -12,6 +12,8 @@
 //! is bounded. Over the limit of bytes the oldest lose their data, over the limit of count they go; but that something of a call went is remembered: announced again, it is
 //! not taken for a new one, which would run it twice, nor given an answer with a hole in it, but told that its answer is lost.
 
+use crate::receipts::Receipt;
+use crate::saved::ItemId;
 use crate::settings::Limits;
 use crate::words;
 use answerback_protocol::frames::{CallError, Reply};
@@ -25,6 +27,39 @@ pub(crate) struct KeptReply {
     /// What the reply says besides its id, if it says anything.
     more: Option<Box<Reply<'static>>>,
     data: Payload,
+    /// The reply of a handler that it is made of: not acknowledged as long as it is kept here alone.
+    pub(crate) receipt: Option<Receipt>,
+    pub(crate) place: Place,
+}
+
+/// Where in a store something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Nowhere,
+    Journal(ItemId),
+    Snapshot(ItemId),
+}
+
+impl Place {
+    pub(crate) fn of(item: ItemId, durable: bool) -> Self {
+        if durable { Self::Journal(item) } else { Self::Snapshot(item) }
+    }
+}
+
+/// What is kept for all sessions together.
+#[derive(Default)]
+pub(crate) struct KeptInAll {
+    pub(crate) bytes: usize,
+    /// Replies that went, if anybody has to be told: the handler that may forget it, the store that need not hold it.
+    pub(crate) gone: Vec<(Option<Receipt>, Place)>,
+}
+
+impl KeptInAll {
+    fn went(&mut self, kept: &KeptReply) {
+        if kept.receipt.is_some() || kept.place != Place::Nowhere {
+            self.gone.push((kept.receipt, kept.place));
+        }
+    }
 }
 
 /// What a reply counts besides its data.
@@ -120,15 +155,25 @@ impl Kept {
     }
 
     /// Keeps a reply that is sent now. `in_all` is what all sessions hold.
-    pub(crate) fn push(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+    pub(crate) fn push(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut KeptInAll) {
         kept.strip_if_over(limits);
         self.add(&kept, in_all);
         self.sent.push_back(kept);
         self.bound(limits, in_all);
     }
 
+    /// Keeps a reply that a store held. Those of one call may come from two places, in the order of neither.
+    pub(crate) fn push_restored(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut KeptInAll) {
+        kept.strip_if_over(limits);
+        self.add(&kept, in_all);
+        let replies = self.unclaimed.entry(kept.id.get()).or_default();
+        let place = replies.partition_point(|before| before.number() <= kept.number());
+        replies.insert(place, kept);
+        self.bound(limits, in_all);
+    }
+
     /// Keeps a reply that is sent when its request is announced again.
-    pub(crate) fn push_unclaimed(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut usize) {
+    pub(crate) fn push_unclaimed(&mut self, mut kept: KeptReply, limits: &Limits, in_all: &mut KeptInAll) {
         kept.strip_if_over(limits);
         self.add(&kept, in_all);
         self.unclaimed.entry(kept.id.get()).or_default().push(kept);
@@ -136,7 +181,7 @@ impl Kept {
     }
 
     /// The client has taken in the first `replies` of this connection.
-    pub(crate) fn acknowledged(&mut self, replies: u64, in_all: &mut usize) {
+    pub(crate) fn acknowledged(&mut self, replies: u64, in_all: &mut KeptInAll) {
         while self.first <= replies && self.drop_oldest_sent(in_all).is_some() {}
         self.forgotten.acknowledged(replies);
         if self.sent.is_empty() && self.sent.capacity() > WORTH_KEEPING {
@@ -156,32 +201,47 @@ impl Kept {
     /// The client announced this request again: what had been sent for it, to be sent once more.
     ///
     /// Of a call that still runs, whatever is left: its asker sees by the numbers of its parts that some are missing.
-    pub(crate) fn claim(&mut self, id: u64, runs: bool, in_all: &mut usize) -> Vec<KeptReply> {
+    pub(crate) fn claim(&mut self, id: u64, runs: bool, in_all: &mut KeptInAll) -> Vec<KeptReply> {
         let claimed = self.unclaimed.remove(&id).unwrap_or_default();
         for kept in &claimed {
             self.subtract(1, kept.cost(), in_all);
         }
         match RequestId::new(id).filter(|_| !runs && self.forgotten.holds(id)) {
             // What is left of it has a hole.
-            Some(id) => vec![KeptReply::note(id)],
+            Some(id) => {
+                claimed.iter().for_each(|kept| in_all.went(kept));
+                vec![KeptReply::note(id)]
+            }
             None => claimed,
         }
     }
 
     /// What has not been announced again until now had arrived.
-    pub(crate) fn forget_unclaimed(&mut self, in_all: &mut usize) {
+    pub(crate) fn forget_unclaimed(&mut self, in_all: &mut KeptInAll) {
         while self.drop_oldest_unclaimed(in_all).is_some() {}
         self.forgotten.settle();
     }
 
     /// The session ends.
-    pub(crate) fn forget_all(&mut self, in_all: &mut usize) {
-        *in_all -= self.bytes;
+    pub(crate) fn forget_all(&mut self, in_all: &mut KeptInAll) {
+        self.all().for_each(|kept| in_all.went(kept));
+        in_all.bytes -= self.bytes;
         *self = Self::new();
     }
 
+    /// All of them, those of earlier connections first.
+    fn all(&self) -> impl Iterator<Item = &KeptReply> {
+        self.unclaimed.values().flatten().chain(&self.sent)
+    }
+
+    /// Those that no store holds.
+    pub(crate) fn unsaved(&mut self) -> impl Iterator<Item = &mut KeptReply> {
+        let all = self.unclaimed.values_mut().flatten().chain(&mut self.sent);
+        all.filter(|kept| kept.place == Place::Nowhere)
+    }
+
     /// Drops or strips the oldest as long as there is too much.
-    fn bound(&mut self, limits: &Limits, in_all: &mut usize) {
+    fn bound(&mut self, limits: &Limits, in_all: &mut KeptInAll) {
         while self.count > limits.kept_replies_per_session {
             let number = self.first;
             // A note that was sent is no loss: it can be made again.
@@ -192,13 +252,13 @@ impl Kept {
             self.forgotten.add(number, id, limits.kept_replies_per_session.saturating_mul(FORGOTTEN_PER_KEPT));
         }
         // Notes are never dropped for their bytes: what others keep must not make a call of this session run twice.
-        while (self.bytes > limits.kept_reply_bytes_per_session || *in_all > limits.kept_reply_bytes_in_all)
+        while (self.bytes > limits.kept_reply_bytes_per_session || in_all.bytes > limits.kept_reply_bytes_in_all)
             && self.strip_oldest(in_all)
         {}
     }
 
     /// Takes the data of the oldest reply that still has some. False if none has.
-    fn strip_oldest(&mut self, in_all: &mut usize) -> bool {
+    fn strip_oldest(&mut self, in_all: &mut KeptInAll) -> bool {
         while let Some(kept) = self.sent.get_mut(self.stripped) {
             self.stripped += 1;
             let freed = kept.strip();
@@ -213,8 +273,9 @@ impl Kept {
     }
 
     /// Drops one, if there is one, and says whose it was.
-    fn drop_oldest_sent(&mut self, in_all: &mut usize) -> Option<u64> {
+    fn drop_oldest_sent(&mut self, in_all: &mut KeptInAll) -> Option<u64> {
         let oldest = self.sent.pop_front()?;
+        in_all.went(&oldest);
         self.first += 1;
         self.stripped = self.stripped.saturating_sub(1);
         self.subtract(1, oldest.cost(), in_all);
@@ -222,22 +283,23 @@ impl Kept {
     }
 
     /// The same of all replies to one call of an earlier connection.
-    fn drop_oldest_unclaimed(&mut self, in_all: &mut usize) -> Option<u64> {
+    fn drop_oldest_unclaimed(&mut self, in_all: &mut KeptInAll) -> Option<u64> {
         let (id, replies) = self.unclaimed.pop_first()?;
+        replies.iter().for_each(|kept| in_all.went(kept));
         self.subtract(replies.len(), replies.iter().map(KeptReply::cost).sum(), in_all);
         Some(id)
     }
 
-    fn add(&mut self, kept: &KeptReply, in_all: &mut usize) {
+    fn add(&mut self, kept: &KeptReply, in_all: &mut KeptInAll) {
         self.count += 1;
         self.bytes += kept.cost();
-        *in_all += kept.cost();
+        in_all.bytes += kept.cost();
     }
 
-    fn subtract(&mut self, count: usize, bytes: usize, in_all: &mut usize) {
+    fn subtract(&mut self, count: usize, bytes: usize, in_all: &mut KeptInAll) {
         self.count -= count;
         self.bytes -= bytes;
-        *in_all -= bytes;
+        in_all.bytes -= bytes;
     }
 }
 
@@ -247,18 +309,36 @@ const WORTH_KEEPING: usize = 256;
 impl KeptReply {
     pub(crate) fn new(reply: &Reply<'static>, data: Payload) -> Self {
         let plain = *reply == Reply::to(reply.id);
-        Self { id: reply.id, more: if plain { None } else { Some(Box::new(reply.clone())) }, data }
+        let more = if plain { None } else { Some(Box::new(reply.clone())) };
+        Self { id: reply.id, more, data, receipt: None, place: Place::Nowhere }
+    }
+
+    /// Whose reply it is made of, and where it is stored.
+    pub(crate) fn with(mut self, receipt: Option<Receipt>, place: Place) -> Self {
+        (self.receipt, self.place) = (receipt, place);
+        self
+    }
+
+    /// It is in the store from now on, or will be with the snapshot that is being gathered: then its handler may forget it.
+    pub(crate) fn saved_as(&mut self, place: Place) -> Option<Receipt> {
+        self.place = place;
+        self.receipt.take()
     }
 
     /// The reply and its data, as they were.
-    pub(crate) fn into_parts(self) -> (Reply<'static>, Payload) {
-        (self.more.map_or_else(|| Reply::to(self.id), |more| *more), self.data)
+    pub(crate) fn parts(&self) -> (Reply<'static>, Payload) {
+        (self.more.as_deref().map_or_else(|| Reply::to(self.id), Reply::clone), self.data.clone())
     }
 
     /// What is left of an answer that went.
     fn note(id: RequestId) -> Self {
         let reply = Reply { error: Some(Box::new(answer_not_kept())), ..Reply::to(id) };
-        Self { id, more: Some(Box::new(reply)), data: Payload::NONE }
+        Self { id, more: Some(Box::new(reply)), data: Payload::NONE, receipt: None, place: Place::Nowhere }
+    }
+
+    /// Its place among the replies to its call: a part's number, and the end after all parts.
+    fn number(&self) -> u64 {
+        self.more.as_ref().filter(|reply| reply.part).and_then(|reply| reply.seq).unwrap_or(u64::MAX)
     }
 
     fn cost(&self) -> usize {

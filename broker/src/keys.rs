@@ -11,12 +11,14 @@
 //! A key belongs to its action. Another payload under the same key is a `conflict`.
 
 use crate::action::Action;
-use crate::admission::Refusal;
+use crate::admission::{Refusal, Taken};
 use crate::broker::{Alarm, Broker};
 use crate::endings::{End, Outcome};
+use crate::kept::Place;
 use crate::request::{Owner, Request, State};
+use crate::saved::{Change, Item, ItemId, SavedStored};
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 use crate::tables::{Chain, Key, Map, give_back, map};
 use crate::time::Time;
 use crate::words;
@@ -33,6 +35,8 @@ pub(crate) struct Keys {
     known: Map<ActionAndKey, Known>,
     /// Names of the stored replies, the oldest first, each with when it goes.
     stored: VecDeque<(Time, ActionAndKey)>,
+    /// Those of them that the next snapshot looks at. Some may have gone.
+    unsaved: VecDeque<ActionAndKey>,
     bytes: usize,
 }
 
@@ -57,15 +61,18 @@ impl Equivalent<ActionAndKey> for Asked<'_> {
 
 enum Known {
     Running { request: Key<Request>, fingerprint: u128 },
-    Stored { outcome: Outcome, fingerprint: u128 },
+    Stored { outcome: Outcome, fingerprint: u128, until: Time, place: Place },
 }
+
+/// So many names may stand in the list of the unsaved whatever they name.
+const UNSAVED_LEAST: usize = 1 << 10;
 
 /// What a stored reply counts besides its data.
 const OVERHEAD_BYTES: usize = 256;
 
 impl Keys {
     pub(crate) fn new(settings: &Settings) -> Self {
-        Self { known: map(settings.secrets.tables), stored: VecDeque::new(), bytes: 0 }
+        Self { known: map(settings.secrets.tables), stored: VecDeque::new(), unsaved: VecDeque::new(), bytes: 0 }
     }
 
     pub(crate) fn stored(&self) -> usize {
@@ -81,12 +88,26 @@ impl Keys {
         give_back(&mut self.known);
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((_, name)) = self.stored.pop_front() else { return };
-        if let Some(Known::Stored { outcome, .. }) = self.known.remove(&name) {
-            self.bytes -= cost(&outcome);
-        }
+    /// Forgets the oldest stored reply, and says where the store has it.
+    fn forget_oldest(&mut self) -> Place {
+        let Some((_, name)) = self.stored.pop_front() else { return Place::Nowhere };
+        let known = self.known.remove(&name);
         give_back(&mut self.known);
+        match known {
+            Some(Known::Stored { outcome, place, .. }) => {
+                self.bytes -= cost(&outcome);
+                place
+            }
+            _ => Place::Nowhere,
+        }
+    }
+
+    pub(crate) fn has_unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    fn is_over(&self, limits: &Limits) -> bool {
+        self.stored.len() > limits.stored_replies || self.bytes > limits.stored_reply_bytes
     }
 }
 
@@ -102,7 +123,7 @@ impl Broker {
         frame: &Frame<'_>,
         action: Key<Action>,
         data: &Payload,
-    ) -> Option<Result<(), Refusal>> {
+    ) -> Option<Result<Taken, Refusal>> {
         let key = frame.key.as_ref()?;
         let fingerprint = self.fingerprint(data);
         let known = self.keys.get(frame.action.as_str(), key)?;
@@ -116,7 +137,7 @@ impl Broker {
             Known::Stored { outcome, .. } => {
                 let outcome = outcome.clone();
                 self.answer_from_store(session, frame, action, outcome);
-                Some(Ok(()))
+                Some(Ok(Taken::Now))
             }
             Known::Running { request, .. } => {
                 let leader = *request;
@@ -145,7 +166,7 @@ impl Broker {
         frame: &Frame<'_>,
         action: Key<Action>,
         leader: Key<Request>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Taken, Refusal> {
         let mut request = self.new_request(session, frame, action, Payload::NONE);
         request.state = State::Joined { leader };
         self.has_room(&request)?;
@@ -156,19 +177,19 @@ impl Broker {
             leader.rare_mut().joined = Some(joined);
         }
         self.wheel.set(&mut self.requests, key);
-        Ok(())
+        let waits = self.is_durable(frame) && self.make_durable(leader, key, !frame.reply);
+        Ok(if waits { Taken::Later } else { Taken::Now })
     }
 
     /// From now on this request runs under its key.
-    pub(crate) fn run_under_key(&mut self, frame: &Frame<'_>, key: Key<Request>) {
-        let Some(name) = &frame.key else { return };
+    pub(crate) fn runs_under(&mut self, key: Key<Request>, name: &str) {
         let Some(request) = self.requests.get_mut(key) else { return };
         let Some(action) = self.actions.get(request.action) else { return };
         let action = Arc::clone(&action.name);
-        request.rare_mut().key = Some(name.as_str().into());
+        request.rare_mut().key = Some(name.into());
         let data = request.data.clone();
         let fingerprint = self.fingerprint(&data);
-        let name = ActionAndKey { action, key: name.as_str().into() };
+        let name = ActionAndKey { action, key: name.into() };
         self.keys.known.insert(name, Known::Running { request: key, fingerprint });
     }
 
@@ -189,10 +210,11 @@ impl Broker {
     pub(crate) fn end_joined(&mut self, mut joined: Chain, outcome: &Outcome) {
         while let Some(key) = joined.first(&self.requests) {
             joined.remove(&mut self.requests, key);
-            if let Some(request) = self.requests.get_mut(key) {
-                request.state = State::Arrived;
-            }
-            self.conclude(key, outcome.clone(), false);
+            let Some(request) = self.requests.get_mut(key) else { continue };
+            request.state = State::Arrived;
+            let outcome =
+                if request.may_have_run { outcome.clone().of_one_that_may_have_run() } else { outcome.clone() };
+            self.conclude(key, outcome, false);
         }
     }
 
@@ -204,7 +226,7 @@ impl Broker {
             next = Chain::after(&mut self.requests, key);
             let Some(request) = self.requests.get_mut(key) else { continue };
             request.parts += 1;
-            if let Owner::Caller { session, id } = request.owner {
+            if let (Owner::Caller { session, id }, false) = (request.owner, request.keeping.unaccepted) {
                 let seq = Some(u64::from(request.parts));
                 let reply = Reply { part: true, seq, error: outcome.error.clone(), ..Reply::to(id) };
                 self.reply(session, reply, outcome.data.clone());
@@ -213,9 +235,13 @@ impl Broker {
     }
 
     /// A request that ran under a key has ended: its answer is stored, or the key is free again.
-    pub(crate) fn settle_key(&mut self, request: &Request, outcome: &Outcome) {
+    pub(crate) fn settle_key(&mut self, ended: Key<Request>, request: &Request, outcome: &Outcome) {
         let Some(key) = request.rare.as_ref().and_then(|rare| rare.key.clone()) else { return };
         let Some(action) = self.actions.get(request.action).map(|action| Arc::clone(&action.name)) else { return };
+        // One that had ended before a restart may come back with a snapshot that did not know, beside the one that came after it.
+        if matches!(self.keys.get(&action, &key), Some(Known::Running { request, .. }) if *request != ended) {
+            return;
+        }
         let worth_keeping = match &outcome.error {
             None => true,
             Some(error) => error.fault.as_ref().is_some_and(|fault| !fault.retryable),
@@ -225,23 +251,87 @@ impl Broker {
         }
         let fingerprint = self.fingerprint(&request.data);
         let until = self.now + self.settings.limits.stored_reply_age;
-        self.keys.bytes += cost(outcome);
+        let (error, data, durable) = (outcome.error.clone(), outcome.data.clone(), self.ends_in_journal());
+        let mut saved = SavedStored { action, key, fingerprint, until, error, data, durable };
+        let place = if durable {
+            Place::Journal(self.leave_behind(Item::Stored(Box::new(saved.clone()))))
+        } else {
+            Place::Nowhere
+        };
+        saved.durable = durable;
+        self.store_reply(saved, place);
+    }
+
+    fn store_reply(&mut self, saved: SavedStored, place: Place) {
+        let SavedStored { action, key, fingerprint, until, error, data, .. } = saved;
+        let outcome = Outcome { error, data };
+        self.keys.bytes += cost(&outcome);
         let name = ActionAndKey { action, key };
         if self.keys.stored.is_empty() {
             self.alarms.set(until, Alarm::Stored);
         }
         self.keys.stored.push_back((until, name.clone()));
-        self.keys.known.insert(name, Known::Stored { outcome: outcome.clone(), fingerprint });
-        let limits = &self.settings.limits;
-        while self.keys.stored.len() > limits.stored_replies || self.keys.bytes > limits.stored_reply_bytes {
-            self.keys.forget_oldest();
+        if place == Place::Nowhere && self.settings.has_store {
+            self.keys.unsaved.push_back(name.clone());
+        }
+        self.keys.known.insert(name, Known::Stored { outcome, fingerprint, until, place });
+        while self.keys.is_over(&self.settings.limits) {
+            let place = self.keys.forget_oldest();
+            self.forget_place(place);
+        }
+        while self.keys.unsaved.len() > 2 * self.keys.stored.len() + UNSAVED_LEAST {
+            self.keys.unsaved.pop_front();
+        }
+    }
+
+    /// Takes back a stored reply that the store held.
+    pub(crate) fn restore_stored(&mut self, id: ItemId, saved: SavedStored) {
+        let place = Place::of(id, saved.durable);
+        match self.keys.get(&saved.action, &saved.key) {
+            // It ended with this reply: that this one has gone was not on disk.
+            Some(&Known::Running { request, .. }) => self.forget_request(request),
+            Some(Known::Stored { .. }) => self.forget_stored(&saved.action, &saved.key),
+            None => {}
+        }
+        self.store_reply(saved, place);
+    }
+
+    /// A request was restored that came later than the reply stored under its key: that one had gone.
+    pub(crate) fn forget_stored(&mut self, action: &str, key: &str) {
+        let Some(Known::Stored { outcome, place, .. }) = self.keys.get(action, key) else { return };
+        let (bytes, place) = (cost(outcome), *place);
+        self.keys.bytes -= bytes;
+        self.keys.stored.retain(|(_, name)| *name.action != *action || *name.key != *key);
+        self.keys.forget(action, key);
+        self.forget_place(place);
+    }
+
+    /// Stored replies that the last snapshot did not have.
+    pub(crate) fn gather_stored(&mut self, end: usize, into: &mut Vec<Change>) {
+        while into.len() < end {
+            let Some(name) = self.keys.unsaved.pop_front() else { return };
+            let id = ItemId(self.next_item);
+            let Some(Known::Stored { outcome, fingerprint, until, place }) = self.keys.known.get_mut(&name) else {
+                continue;
+            };
+            // The name may stand there twice: once for a reply that has gone.
+            if *place != Place::Nowhere {
+                continue;
+            }
+            (*place, self.next_item) = (Place::Snapshot(id), id.0 + 1);
+            let until = *until;
+            let ActionAndKey { action, key } = name;
+            let Outcome { error, data } = outcome.clone();
+            let saved = SavedStored { action, key, fingerprint: *fingerprint, until, error, data, durable: false };
+            into.push(Change::Put(id, Item::Stored(Box::new(saved))));
         }
     }
 
     /// The oldest stored reply may be old enough to go.
     pub(crate) fn stored_due(&mut self) {
         while self.keys.stored.front().is_some_and(|&(until, _)| until <= self.now) {
-            self.keys.forget_oldest();
+            let place = self.keys.forget_oldest();
+            self.forget_place(place);
         }
         if let Some(&(until, _)) = self.keys.stored.front() {
             self.alarms.set(until, Alarm::Stored);

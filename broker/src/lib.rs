@@ -27,6 +27,10 @@
 //! | one answer for many requests: idempotency keys | `keys.rs` |
 //! | topics and subscriptions | `events.rs`, `topics.rs` |
 //! | actions of the broker's own | `builtin.rs`, `explain.rs` |
+//! | a request must be on disk before it counts | `journal.rs` |
+//! | what changed since the last snapshot | `snapshot.rs` |
+//! | when a handler may forget its reply | `receipts.rs` |
+//! | the server has started again | `recovery.rs`, `claims.rs` |
 //! | the server leaves | `drain.rs` |
 
 mod action;
@@ -35,6 +39,7 @@ mod answers;
 mod broadcast;
 mod broker;
 mod builtin;
+mod claims;
 mod connections;
 mod counts;
 mod dispatch;
@@ -44,15 +49,21 @@ mod events;
 mod explain;
 mod handler;
 mod input;
+mod journal;
 mod kept;
 mod keys;
+mod orphans;
 mod output;
 mod rate;
+mod receipts;
+mod recovery;
 mod request;
+mod saved;
 mod serving;
 mod session;
 mod sessions;
 mod settings;
+mod snapshot;
 mod tables;
 mod time;
 mod topics;
@@ -62,5 +73,8 @@ pub use broker::{Broker, Held};
 pub use counts::Counts;
 pub use input::{ConnectionId, Disconnect, Input};
 pub use output::{Note, Output};
+pub use recovery::Recovery;
+pub use saved::{Caller, Change, Item, ItemId, Progress, SavedKept, SavedRequest, SavedStored, Step, StoreNews};
 pub use settings::{Limits, REQUEST_OVERHEAD_BYTES, Secrets, Settings};
 pub use time::Time;
+pub use topics::matches_pattern;

@@ -12,6 +12,8 @@
 //!    ├── ttl or deadline ─► expired, timeout or no_handler (ran: no)     endings.rs
 //!    └── caller cancels or leaves ─► cancelled (handler told, if one has it)
 //!
+//!  STORING    a durable one, until it is on disk: before it is accepted, and before it is delivered    journal.rs
+//!  SOUGHT     one of the server's life before, until its caller and its handler have had a chance to speak    recovery.rs
 //!  JOINED     a call whose idempotency key is running already: it waits for that one's answer    keys.rs
 //!  GATHERING  a broadcast: its parts, one for each handler, are requests of their own             broadcast.rs
 //! ```
@@ -21,6 +23,7 @@
 
 use crate::action::Action;
 use crate::handler::Handler;
+use crate::saved::Progress;
 use crate::session::Session;
 use crate::tables::{Chain, Chained, Key, Links, Timed, TimerLinks};
 use crate::time::Time;
@@ -34,6 +37,11 @@ use std::sync::Arc;
 pub(crate) enum State {
     /// It has just arrived and is in no queue.
     Arrived,
+    /// Durable, and something of it is being written to disk: itself, or (`marking`) that it is about to be delivered. A handler
+    /// that is to get it has a place reserved.
+    Storing { marking: bool, handler: Option<Key<Handler>> },
+    /// Of the life before a restart: a handler may have it, or its caller has not asked for it yet.
+    Sought,
     /// In the queue of its action; a part of a broadcast is in the lane of its handler.
     Queued,
     /// A handler has it.
@@ -85,9 +93,29 @@ pub(crate) struct Request {
     pub(crate) info: bool,
     /// Whether a handler that had it was lost, so that its work may have run.
     pub(crate) may_have_run: bool,
+    /// Its number in the store; 0 if it is of a kind that is not stored.
+    pub(crate) item: u64,
+    pub(crate) keeping: Keeping,
     pub(crate) rare: Option<Box<Rare>>,
     pub(crate) links: Links,
     pub(crate) timer: TimerLinks,
+}
+
+/// What the store knows of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keeping {
+    /// It is in the journal, or on its way there.
+    pub(crate) durable: bool,
+    /// It is in the snapshot.
+    pub(crate) saved: bool,
+    /// It stands in the list of those that the next snapshot looks at.
+    pub(crate) listed: bool,
+    /// The store says that a handler has it, or is about to get it.
+    pub(crate) marked: bool,
+    /// It is of the life before, and a handler may have been given it without the store knowing.
+    pub(crate) doubtful: bool,
+    /// A send that is not accepted yet. Until then it belongs to its caller: so it is known when it is announced again, and can be refused.
+    pub(crate) unaccepted: bool,
 }
 
 /// What few requests have.
@@ -117,6 +145,27 @@ impl Request {
         self.expires <= now
     }
 
+    /// Whether it is not with a handler, as far as is known.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.state, State::Arrived | State::Queued | State::Storing { .. } | State::Sought)
+    }
+
+    /// How far it has come, but for who has it.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            attempt: self.attempt,
+            deliveries: self.deliveries,
+            parts: self.parts,
+            delivered: match self.state {
+                State::Delivered { .. } => true,
+                State::Sought => self.keeping.marked,
+                _ => false,
+            },
+            may_have_run: self.may_have_run || self.keeping.doubtful,
+            handler: None,
+        }
+    }
+
     /// Whether others with the same key wait for its answer.
     pub(crate) fn is_joined(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.joined.as_ref().is_some_and(|joined| !joined.is_empty()))
@@ -138,8 +187,10 @@ impl Timed for Request {
     /// when the ttl has come, so that a call that is answered in time is put into the wheel once.
     fn due(&self) -> Time {
         match self.state {
-            State::Arrived | State::Queued => self.expires,
-            State::Delivered { .. } | State::Joined { .. } | State::Gathering => self.deadline,
+            // With a ttl of nothing it was taken because a handler was free; how long the disk takes is not its wait.
+            State::Storing { .. } if self.expires == self.received => self.deadline,
+            State::Arrived | State::Queued | State::Storing { .. } => self.expires,
+            State::Sought | State::Delivered { .. } | State::Joined { .. } | State::Gathering => self.deadline,
         }
     }
 }
@@ -151,6 +202,6 @@ mod tests {
     /// A million requests may wait, so what one record takes is worth a look before a member is added.
     #[test]
     fn a_record_stays_small() {
-        assert!(size_of::<Request>() <= 192, "{} bytes", size_of::<Request>());
+        assert!(size_of::<Request>() <= 208, "{} bytes", size_of::<Request>());
     }
 }

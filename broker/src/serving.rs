@@ -48,7 +48,7 @@ impl Broker {
             .then(|| (Code::Overloaded, format!("a session serves at most {most} actions (--max-actions-per-session)")))
     }
 
-    fn handler_of(&mut self, session: Key<Session>, action: Key<Action>) -> Key<Handler> {
+    pub(crate) fn handler_of(&mut self, session: Key<Session>, action: Key<Action>) -> Key<Handler> {
         let known = self.sessions.get(session).and_then(|s| s.serves.get(&action)).copied();
         known.unwrap_or_else(|| {
             let handler = self.handlers.insert(Handler::new(session, action));

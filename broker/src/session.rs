@@ -29,6 +29,11 @@ pub(crate) struct Session {
     pub(crate) epoch: u32,
     /// Whether it has said anything after `hello`, and so has got its `welcome`.
     pub(crate) confirmed: bool,
+    /// Whether it was made for what the store held, and its client has not said anything after a `welcome` of this life. Until then
+    /// it may not have heard that the server has restarted.
+    pub(crate) restored: bool,
+    /// Whether it was told that the server has restarted, and may still announce requests of the life before.
+    pub(crate) announces_earlier: bool,
     /// Whether `resume` is still to come on this connection.
     pub(crate) resuming: bool,
     /// When it ends if the client does not come back, or does not say what it holds.
@@ -74,6 +79,8 @@ impl Session {
             connection: None,
             epoch: 0,
             confirmed: false,
+            restored: false,
+            announces_earlier: false,
             resuming: false,
             grace_until: Time::NEVER,
             calls: map(seed),
@@ -108,11 +115,13 @@ impl Session {
     }
 
     /// Remembers that a send was accepted.
-    pub(crate) fn remember_accepted(&mut self, id: u64) {
+    pub(crate) fn remember_accepted(&mut self, id: u64, epoch: u32) {
         if self.accepted.len() == ACCEPTED_MAX {
             self.accepted.pop_front();
         }
-        self.accepted.push_back((id, self.epoch));
+        // One that took long to write is of an earlier connection than those after it.
+        let place = self.accepted.partition_point(|(_, of)| *of <= epoch);
+        self.accepted.insert(place, (id, epoch));
     }
 
     /// Whether a send with this id was accepted on an earlier connection. On the same one it is a new send.

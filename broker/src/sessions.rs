@@ -4,6 +4,7 @@ use crate::broker::{Alarm, Broker};
 use crate::endings::End;
 use crate::input::ConnectionId;
 use crate::output::{Note, Output};
+use crate::recovery::EPOCH_BEFORE;
 use crate::request::{Owner, Request};
 use crate::session::Session;
 use crate::tables::Key;
@@ -25,6 +26,7 @@ impl Broker {
     pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
         let known = self.session_by_id.get(&hello.session.get()).copied().and_then(|key| self.if_confirmed(key));
         let resumed = known.is_some();
+        let goes_on = known.and_then(|key| self.sessions.get(key)).is_some_and(|session| !session.restored);
         if let Some(key) = known {
             self.take_over(key);
         }
@@ -42,11 +44,14 @@ impl Broker {
         // What it holds must be known before it is given more.
         session.resuming = !session.deliveries.is_empty();
         let (client, resuming) = (session.client, session.resuming);
-        if resumed {
+        if !goes_on && self.recovering.is_some() {
+            session.announces_earlier = true;
+        }
+        if resumed || session.announces_earlier {
             self.set_grace(key);
         }
-        self.welcome(connection, hello, resumed);
-        self.out.push_back(Output::Note(Note::SessionOpened { connection, client, name, resumed }));
+        self.welcome(connection, hello, goes_on);
+        self.out.push_back(Output::Note(Note::SessionOpened { connection, client, name, resumed: goes_on }));
         if !resuming {
             self.set_present(key, true);
         }
@@ -77,7 +82,10 @@ impl Broker {
         self.clients += 1;
         self.counts.sessions += 1;
         let name = Arc::from(hello.name.as_str());
-        let session = Session::new(hello.session, self.clients, name, self.settings.secrets.tables);
+        let mut session = Session::new(hello.session, self.clients, name, self.settings.secrets.tables);
+        if self.recovering.is_some() {
+            session.epoch = EPOCH_BEFORE;
+        }
         let key = self.sessions.insert(session);
         self.session_by_id.insert(hello.session.get(), key);
         Some(key)
@@ -106,7 +114,7 @@ impl Broker {
             server: Text::from(self.settings.server.clone()),
             session: hello.session,
             resumed,
-            restarted: false,
+            restarted: !resumed && self.recovering.is_some(),
             max_frame: self.settings.max_frame,
             heartbeat: self.settings.heartbeat.as_millis() as u64,
         };
@@ -148,6 +156,9 @@ impl Broker {
         session.connection = None;
         session.resuming = false;
         let worth_keeping = session.confirmed;
+        if !session.kept.is_empty() {
+            self.snapshot.away(key);
+        }
         self.set_present(key, false);
         if worth_keeping {
             self.set_grace(key);
@@ -188,11 +199,15 @@ impl Broker {
         }
         // The link may be dead, and the client may not even have read its welcome.
         let settled = self.has_settled(connection);
+        if settled {
+            self.nothing_more_is_announced(key);
+        }
         let Some(session) = self.sessions.get_mut(key) else { return };
         if settled {
-            session.kept.forget_unclaimed(&mut self.kept_bytes);
+            session.kept.forget_unclaimed(&mut self.kept);
             session.wait_for_no_more_announcements();
-        } else if session.kept.has_unclaimed() || session.waits_for_announcements() {
+            session.announces_earlier = false;
+        } else if session.kept.has_unclaimed() || session.waits_for_announcements() || session.announces_earlier {
             self.set_grace(key);
         }
     }
@@ -209,9 +224,11 @@ impl Broker {
             let Some(session) = self.sessions.get_mut(key) else { return };
             match session.deliveries.get_mut(&id.get()) {
                 Some(delivery) => delivery.held = true,
-                // Given up meanwhile: the handler need not go on.
-                None => self.tell(key, CancelDelivery { id: *id }),
+                None => self.held_unknown(key, *id),
             }
+        }
+        if !resume.more && self.recovering.is_some() {
+            self.handler_is_back(key);
         }
         let Some(session) = self.sessions.get_mut(key) else { return };
         if resume.more || !std::mem::take(&mut session.resuming) {
@@ -231,6 +248,8 @@ impl Broker {
     /// Ends a session: its calls are dropped, its deliveries lost, its names forgotten.
     pub(crate) fn end_session(&mut self, key: Key<Session>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // Nothing more is said to it, whatever its end leads to.
+        session.connection = None;
         let (id, until, client, name) = (session.id, session.grace_until, session.client, Arc::clone(&session.name));
         let (calls, deliveries) = (session.calls_in_order(), session.deliveries_in_order(|_| true));
         self.alarms.unset(until, Alarm::Grace(key));
@@ -245,7 +264,8 @@ impl Broker {
         self.lose_deliveries(key, &ids);
         self.stop_serving(key);
         if let Some(mut session) = self.sessions.remove(key) {
-            session.kept.forget_all(&mut self.kept_bytes);
+            session.kept.forget_all(&mut self.kept);
+            self.snapshot.ended(key);
         }
         let (calls_dropped, deliveries_lost) = (calls.len() as u64, lost as u64);
         self.out.push_back(Output::Note(Note::SessionClosed { client, name, calls_dropped, deliveries_lost }));
@@ -256,6 +276,9 @@ impl Broker {
         let Some(record) = self.requests.get_mut(request) else { return };
         if record.is_joined() {
             record.owner = Owner::Gone;
+            if self.recovering.is_none() {
+                self.judge(request);
+            }
         } else {
             self.end(request, End::CallerLeft);
         }

@@ -10,8 +10,12 @@ pub struct Settings {
     pub server: String,
     /// Keys for hashes. The core is never random by itself.
     pub secrets: Secrets,
-    /// Whether a store keeps durable requests. Without one they are refused as `unavailable`.
+    /// Whether a store keeps what this broker holds. Without one durable requests are refused as `unavailable`.
     pub has_store: bool,
+    /// Requests for actions that match one of these patterns (like those of topics) are durable, whether or not they say so.
+    pub durable_actions: Vec<String>,
+    /// The number of the first item given to the store: greater than all that it holds.
+    pub first_item: u64,
     /// The longest that a call may take when it does not say `timeout`. 30 s: longer than people wait.
     pub default_timeout: Duration,
     /// The same for a send, for which nobody waits. 24 h: a handler may be away for a night.
@@ -83,6 +87,8 @@ impl Default for Settings {
             server: "server1".to_owned(),
             secrets: Secrets { delivery: [0; 16], tables: 0 },
             has_store: false,
+            durable_actions: Vec::new(),
+            first_item: 1,
             default_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(24 * 3_600),
             session_grace: Duration::from_secs(10),

@@ -39,6 +39,19 @@ pub(crate) struct Audience {
     pub(crate) groups: BTreeMap<Arc<str>, BTreeSet<Subscriber>>,
 }
 
+/// Whether a name fits a pattern: `*` is any token, and `>` at the end all that are left.
+pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let (mut wanted, mut tokens) = (pattern.split('.'), name.split('.'));
+    loop {
+        match (wanted.next(), tokens.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(want), Some(token)) if want == token => {}
+            _ => return false,
+        }
+    }
+}
+
 impl Topics {
     pub(crate) fn new() -> Self {
         Self { root: Node::default() }

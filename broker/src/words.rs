@@ -15,6 +15,16 @@ pub(crate) fn no_store() -> String {
         .to_owned()
 }
 
+pub(crate) fn disk_fails() -> String {
+    "this server cannot write to its disk at the moment; it did not run; try again later, or send it without `durable`"
+        .to_owned()
+}
+
+pub(crate) fn broadcast_was_lost() -> String {
+    "the server was restarted while this broadcast was under way; it may have run; send it again only if twice does no harm"
+        .to_owned()
+}
+
 pub(crate) fn no_time() -> String {
     "`timeout` left no time; it did not run; give it more".to_owned()
 }
@@ -58,6 +68,23 @@ pub(crate) fn answer_not_kept() -> String {
         .to_owned()
 }
 
+pub(crate) fn refused_after_restart(code: Code) -> String {
+    format!(
+        "the server was restarted while this was under way and cannot take it again ({code}); it may have run; call again only if twice does no harm"
+    )
+}
+
+pub(crate) fn announced_too_late() -> String {
+    "the server was restarted while this was under way, and it was announced again too late to learn whether a handler has it (--session-grace); it may \
+     have run; call again only if twice does no harm"
+        .to_owned()
+}
+
+/// For who joined a call that runs, or says one again, and wanted it to be durable.
+pub(crate) fn not_written_and_may_run() -> String {
+    "this server cannot write to its disk at the moment, and the work may run all the same; call again only if twice does no harm".to_owned()
+}
+
 /// For a caller whose call others have joined.
 pub(crate) const CANCELLED_FOR_ONE: &str = "cancelled by its caller; others wait for the same key, so it may run";
 
@@ -98,6 +125,7 @@ pub(crate) fn ended(code: Code, ran: Ran, action: &str, request: &Request, now: 
         }
         Code::Cancelled => format!("cancelled by its caller; {ran}"),
         Code::Draining => draining(),
+        Code::Unavailable => disk_fails(),
         _ => format!("`{action}` ended as {code}; {ran}"),
     }
 }

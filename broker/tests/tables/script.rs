@@ -11,11 +11,20 @@
 //! web closed                                               the broker has closed its connection
 //! drain 1000                                               the server shall leave within 1,000 ms
 //! drained true                                             it could finish everything
+//! written                                                  what the journal was asked to hold is on disk
+//! stored                                                   the same, but the server has not heard of it yet
+//! refused                                                  the disk would not take it
+//! saved                                                    a snapshot is made and is on disk
+//! killed                                                   the server dies, and starts again with what was on disk
+//! left                                                     it saves everything, ends in order, and starts again
 //! ```
 //!
 //! At the end every client must have heard all there was, but for acknowledgements, which pass unseen unless asked for.
 
-use answerback_broker::{Broker, ConnectionId, Disconnect, Held, Input, Note, Output, Settings, Time};
+use crate::shelf::Shelf;
+use answerback_broker::{
+    Broker, ConnectionId, Disconnect, Held, Input, Note, Output, Recovery, Settings, StoreNews, Time,
+};
 use answerback_protocol::{ClientFrame, Payload, ServerFrame};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +36,8 @@ pub(crate) struct Stage {
     bound: BTreeMap<String, String>,
     connections: u32,
     drained: Option<bool>,
+    settings: Settings,
+    pub(crate) shelf: Shelf,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -54,7 +65,9 @@ pub(crate) fn play_with(change: impl FnOnce(&mut Settings), script: &str) -> Sta
 impl Stage {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            broker: Broker::new(settings),
+            broker: Broker::new(settings.clone()),
+            settings,
+            shelf: Shelf::default(),
             now: Time::from_millis(1_000),
             clients: BTreeMap::new(),
             bound: BTreeMap::new(),
@@ -66,6 +79,11 @@ impl Stage {
 
     pub(crate) fn held(&self) -> Held {
         self.broker.held()
+    }
+
+    /// How many acknowledgements a client has heard that no line asked for.
+    pub(crate) fn acks_heard(&self, name: &str) -> usize {
+        self.clients[name].heard.iter().filter(|(head, _)| head["type"] == "ack").count()
     }
 
     /// Plays lines and checks at the end that nobody has anything left to hear.
@@ -88,6 +106,19 @@ impl Stage {
                 let deadline = self.now + std::time::Duration::from_millis(ms.parse().unwrap());
                 self.input(Input::Drain { deadline });
             }
+            ("written", None) => self.written(),
+            ("stored", None) => drop(self.shelf.write(&mut self.broker)),
+            ("refused", None) => {
+                let upto = self.shelf.refuse(&mut self.broker);
+                self.input(Input::Store(StoreNews::NotWritten { upto }));
+            }
+            ("saved", None) => self.saved(false),
+            ("killed", None) => self.start_again(false),
+            ("left", None) => {
+                self.saved(true);
+                self.written();
+                self.start_again(true);
+            }
             ("drained", Some(expected)) => assert_eq!(self.drained, Some(expected == "true"), "{line}"),
             (name, Some(">")) => self.says(name, rest),
             (name, Some("<")) => self.hears(name, rest, line),
@@ -102,6 +133,30 @@ impl Stage {
             }
             (name, Some("closed")) => assert!(self.clients[name].closed, "{line}: its connection is open"),
             _ => panic!("cannot read `{line}`"),
+        }
+    }
+
+    fn written(&mut self) {
+        let upto = self.shelf.write(&mut self.broker);
+        self.input(Input::Store(StoreNews::Written { upto }));
+    }
+
+    fn saved(&mut self, last: bool) {
+        self.shelf.save(&mut self.broker, last);
+        self.input(Input::Store(StoreNews::Saved));
+    }
+
+    /// Another life: only what was on disk is there, and no connection.
+    fn start_again(&mut self, clean: bool) {
+        self.broker = Broker::new(self.settings.clone());
+        self.broker.recover(self.now, Recovery { clean });
+        for (id, item) in self.shelf.items() {
+            self.broker.restore(self.now, id, item);
+        }
+        (self.drained, self.shelf.last_step) = (None, 0);
+        self.take_outputs();
+        for client in self.clients.values_mut() {
+            client.heard.clear();
         }
     }
 
