@@ -4,6 +4,7 @@
 // A chore speaks to the person who started it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod named_tests;
 mod tidy;
 
 use std::path::{Path, PathBuf};

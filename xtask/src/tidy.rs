@@ -1,6 +1,7 @@
 //! Rules of the house that neither the compiler nor clippy knows: how long files are, which way the arrows point, that
 //! nothing is left for later.
 
+use crate::named_tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,12 @@ const LINES_MAX: usize = 600;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("broker", &["answerback-protocol"]),
-    ("server", &["answerback-protocol", "answerback-broker"]),
+    ("store", &["answerback-protocol", "answerback-broker"]),
+    ("server", &["answerback-protocol", "answerback-broker", "answerback-store"]),
     ("client", &["answerback-protocol"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),
-    ("cli", &["answerback"]),
+    ("cli", &["answerback", "answerback-broker", "answerback-store"]),
     ("xtask", &[]),
 ];
 
@@ -35,6 +37,7 @@ pub(crate) fn check(root: &Path) -> bool {
     for (name, allowed) in MAY_USE {
         check_manifest(&root.join(name).join("Cargo.toml"), name, allowed, &mut breaches);
     }
+    named_tests::check(root, &mut breaches);
     for breach in &breaches {
         println!("{breach}");
     }
