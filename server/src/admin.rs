@@ -1,21 +1,29 @@
 //! The admin port: plain HTTP for probes and people, on a thread of its own.
 //!
 //! ```text
-//!  GET /livez    200 while the data plane answers a question within a second
-//!  GET /readyz   200 while new work is taken; 503 says why it is not
+//!  GET  /livez    200 while the data plane answers a question within a second, or the store is being read
+//!  GET  /readyz   200 while new work is taken, with a warning if the disk fails; 503 says why it is not
+//!  GET  /metrics  everything that is counted, for Prometheus
+//!  POST /drain    asks the server to leave, like SIGTERM; ?deadline=10s; only with the header `Answerback-Admin: yes`
 //! ```
 //!
 //! It shares nothing with the data plane: it asks, and is sent a copy.
 
-use crate::control::{Control, Report};
+use crate::control::{Command, Report};
+use crate::data_plane::StoreReport;
+use crate::metrics;
+use crate::stage::Stage;
+use crate::units::{A_DURATION, DURATION_MAX, parse_duration, print_duration};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,21 +49,41 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Page = Response<Full<Bytes>>;
 
+/// A header that a page of the web in somebody's browser cannot send here: who sends it means this server.
+const ADMIN_HEADER: &str = "answerback-admin";
+
+/// What pages are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages {
+    stage: Arc<Stage>,
+    drain_deadline: Duration,
+}
+
+/// What is known of a server when a page is asked for.
+#[derive(Debug)]
+enum Known {
+    /// Nobody is served yet; so much of the store has been read.
+    Recovering(u64),
+    Turning(Box<Report>),
+    /// The data plane hangs or is gone.
+    Silent,
+}
+
 /// Serves pages until `end` is dropped.
-pub(crate) async fn serve(listener: TcpListener, control: Control, end: oneshot::Receiver<Infallible>) {
+pub(crate) async fn serve(listener: TcpListener, pages: Pages, end: oneshot::Receiver<Infallible>) {
     tokio::select! {
-        () = accept(listener, control) => {}
+        () = accept(listener, pages) => {}
         _ = end => {}
     }
 }
 
-async fn accept(listener: TcpListener, control: Control) {
+async fn accept(listener: TcpListener, pages: Pages) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve_connection(stream, control.clone(), place));
+                tokio::spawn(serve_connection(stream, pages.clone(), place));
             }
             Err(error) => pause_after(&error).await,
         }
@@ -69,8 +97,8 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-async fn serve_connection(stream: TcpStream, control: Control, _place: OwnedSemaphorePermit) {
-    let service = service_fn(|request| answer(request, &control));
+async fn serve_connection(stream: TcpStream, pages: Pages, _place: OwnedSemaphorePermit) {
+    let service = service_fn(|request| pages.answer(request));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), service);
@@ -79,45 +107,154 @@ async fn serve_connection(stream: TcpStream, control: Control, _place: OwnedSema
     }
 }
 
-async fn answer(request: Request<Incoming>, control: &Control) -> Result<Page, Infallible> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
-        page.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(page);
+impl Pages {
+    pub(crate) fn new(stage: Arc<Stage>, drain_deadline: Duration) -> Self {
+        Self { stage, drain_deadline }
     }
-    Ok(match request.uri().path() {
-        "/livez" => live(ask(control).await.as_ref()),
-        "/readyz" => ready(ask(control).await.as_ref()),
-        _ => text(StatusCode::NOT_FOUND, "no such page; there are /livez and /readyz"),
-    })
-}
 
-/// How things are in the data plane, if it says so in time.
-async fn ask(control: &Control) -> Option<Report> {
-    tokio::time::timeout(ANSWER_WITHIN, control.ask()).await.ok()?.ok()
-}
+    async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
+        let wants = if request.uri().path() == "/drain" { "POST" } else { "GET, HEAD" };
+        if !wants.split(", ").any(|method| method == request.method().as_str()) {
+            return Ok(not_allowed(wants));
+        }
+        Ok(match request.uri().path() {
+            "/livez" => live(&self.ask().await),
+            "/readyz" => ready(&self.ask().await),
+            "/metrics" => figures(self.ask().await),
+            "/drain" => self.drain(&request),
+            _ => text(StatusCode::NOT_FOUND, "no such page; there are /livez, /readyz, /metrics and POST /drain"),
+        })
+    }
 
-fn live(report: Option<&Report>) -> Page {
-    match report {
-        Some(_) => text(StatusCode::OK, "live"),
-        None => text(StatusCode::SERVICE_UNAVAILABLE, "not live: the data plane does not answer"),
+    /// How things are in the data plane, if it says so in time.
+    async fn ask(&self) -> Known {
+        let Some(control) = self.stage.control() else { return Known::Recovering(self.stage.restored_so_far()) };
+        match tokio::time::timeout(ANSWER_WITHIN, control.ask()).await {
+            Ok(Ok(report)) => Known::Turning(Box::new(report)),
+            _ => Known::Silent,
+        }
+    }
+
+    fn drain<Body>(&self, request: &Request<Body>) -> Page {
+        if let Err(why) = is_meant(request) {
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        let deadline = match deadline(request.uri().query()) {
+            Ok(deadline) => deadline.unwrap_or(self.drain_deadline),
+            Err(why) => return text(StatusCode::BAD_REQUEST, &why),
+        };
+        let sent = match self.stage.control() {
+            Some(control) => control.try_send(Command::Drain(deadline)),
+            None => return text(StatusCode::SERVICE_UNAVAILABLE, "still recovering; send SIGTERM to end it"),
+        };
+        if !sent {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the data plane does not answer");
+        }
+        tracing::info!(deadline_ms = deadline.as_millis() as u64, "asked to leave by the admin port");
+        let deadline = print_duration(deadline);
+        text(StatusCode::ACCEPTED, &format!("draining: running work may finish within {deadline}; see /readyz"))
     }
 }
 
-fn ready(report: Option<&Report>) -> Page {
-    match report {
-        Some(report) if report.draining => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: draining"),
-        Some(_) => text(StatusCode::OK, "ready"),
-        None => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the data plane does not answer"),
+/// Whether somebody means this server, rather than a page of the web that makes a browser ask it. A page cannot send the header to another
+/// origin; one whose name was made to point here can, but then the name is in `Host`.
+fn is_meant<Body>(request: &Request<Body>) -> Result<(), &'static str> {
+    if request.headers().get(ADMIN_HEADER).is_none_or(|value| value != "yes") {
+        return Err("send the header `Answerback-Admin: yes`, so that it is clear that this server is meant");
+    }
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.parse::<Authority>().map(|host| host.host().to_owned()).unwrap_or_default();
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    if name == "localhost" || name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err("ask by address, such as http://127.0.0.1:7041/drain, not by another name")
+}
+
+/// What a query says of a deadline.
+fn deadline(query: Option<&str>) -> Result<Option<Duration>, String> {
+    let mut found = None;
+    for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+        let Some(text) = part.strip_prefix("deadline=") else {
+            return Err("the only thing that can be said is ?deadline=10s".to_owned());
+        };
+        let deadline = parse_duration(text).filter(|deadline| *deadline <= DURATION_MAX);
+        found = Some(deadline.ok_or_else(|| format!("the deadline must be {A_DURATION}"))?);
+    }
+    Ok(found)
+}
+
+fn live(known: &Known) -> Page {
+    match known {
+        Known::Turning(_) | Known::Recovering(_) => text(StatusCode::OK, "live"),
+        Known::Silent => text(StatusCode::SERVICE_UNAVAILABLE, "not live: the data plane does not answer"),
     }
 }
 
-/// A page of one line.
-fn text(status: StatusCode, line: &str) -> Page {
-    let mut page = Response::new(Full::from(format!("{line}\n")));
+fn ready(known: &Known) -> Page {
+    let (status, mut lines) = match known {
+        Known::Recovering(count) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: recovering, {count} restored"))
+        }
+        Known::Silent => (StatusCode::SERVICE_UNAVAILABLE, "not ready: the data plane does not answer".to_owned()),
+        Known::Turning(report) if report.draining => (StatusCode::SERVICE_UNAVAILABLE, leaving(report)),
+        Known::Turning(_) => (StatusCode::OK, "ready".to_owned()),
+    };
+    if let Known::Turning(report) = known {
+        remarks(&report.store, &mut lines);
+    }
+    text(status, &lines)
+}
+
+fn leaving(report: &Report) -> String {
+    if report.store.saving_last {
+        return "not ready: draining, saving what is left".to_owned();
+    }
+    let (running, waiting) = (report.held.delivered, report.held.queued);
+    format!("not ready: draining, {running} running, {waiting} waiting to be saved")
+}
+
+/// A server whose disk fails serves what is not durable, so it is ready; but whoever looks shall see it.
+fn remarks(store: &StoreReport, lines: &mut String) {
+    if let Some((since, why)) = &store.journal_trouble {
+        let since = since.as_secs();
+        lines.push_str(&format!("\nwarning: durable requests are refused since {since} s ({why})"));
+    }
+    if let Some((since, why)) = &store.snapshot_trouble {
+        let since = since.as_secs();
+        lines.push_str(&format!("\nwarning: nothing saved since {since} s ({why})"));
+    }
+    if store.restoring && store.sends_restored > 0 {
+        lines.push_str(&format!("\nrestoring: {} stored sends are in, more follow", store.sends_restored));
+    }
+}
+
+fn figures(known: Known) -> Page {
+    let Known::Turning(report) = known else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the data plane does not answer yet");
+    };
+    match metrics::page(*report) {
+        Ok(page) => respond(StatusCode::OK, metrics::CONTENT_TYPE, page),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written"),
+    }
+}
+
+fn not_allowed(wants: &'static str) -> Page {
+    let mut page = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {wants} is answered here"));
+    page.headers_mut().insert(ALLOW, HeaderValue::from_static(wants));
+    page
+}
+
+/// A page of a few lines.
+fn text(status: StatusCode, lines: &str) -> Page {
+    respond(status, "text/plain; charset=utf-8", format!("{lines}\n"))
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Page {
+    let mut page = Response::new(Full::from(body));
     *page.status_mut() = status;
     let headers = page.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page
 }
@@ -125,20 +262,51 @@ fn text(status: StatusCode, line: &str) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::Counters;
+    use crate::control::Control;
+    use crate::stage::Interrupt;
+    use http_body_util::BodyExt;
 
-    fn report(draining: bool) -> Report {
-        Report { counters: Counters::default(), held: Default::default(), connections: 0, outbox_bytes: 0, draining }
+    fn turning(change: impl FnOnce(&mut Report)) -> Known {
+        let mut report = Report::default();
+        change(&mut report);
+        Known::Turning(Box::new(report))
+    }
+
+    fn read(page: Page) -> (u16, String) {
+        let status = page.status().as_u16();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(page.into_body().collect()).unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[test]
     fn a_draining_server_is_live_and_not_ready() {
-        let pages = |report: Option<Report>| {
-            (live(report.as_ref()).status().as_u16(), ready(report.as_ref()).status().as_u16())
-        };
-        assert_eq!(pages(Some(report(false))), (200, 200));
-        assert_eq!(pages(Some(report(true))), (200, 503));
-        assert_eq!(pages(None), (503, 503));
+        let pages = |known: Known| (live(&known).status().as_u16(), ready(&known).status().as_u16());
+        assert_eq!(pages(turning(|_| ())), (200, 200));
+        assert_eq!(pages(turning(|report| report.draining = true)), (200, 503));
+        assert_eq!(pages(Known::Recovering(7)), (200, 503));
+        assert_eq!(pages(Known::Silent), (503, 503));
+    }
+
+    #[test]
+    fn probes_are_told_how_far_a_recovery_and_a_drain_have_come() {
+        assert_eq!(read(ready(&Known::Recovering(7))), (503, "not ready: recovering, 7 restored\n".to_owned()));
+        let known = turning(|report| {
+            (report.draining, report.held.delivered, report.held.queued) = (true, 2, 30);
+        });
+        assert_eq!(read(ready(&known)), (503, "not ready: draining, 2 running, 30 waiting to be saved\n".to_owned()));
+        let known = turning(|report| (report.draining, report.store.saving_last) = (true, true));
+        assert_eq!(read(ready(&known)), (503, "not ready: draining, saving what is left\n".to_owned()));
+    }
+
+    #[test]
+    fn a_server_whose_disk_fails_is_ready_and_says_so() {
+        let known = turning(|report| {
+            report.store.journal_trouble = Some((Duration::from_millis(3_900), "disk full".to_owned()));
+            report.store.snapshot_trouble = Some((Duration::from_secs(12), "disk full".to_owned()));
+        });
+        let lines = "ready\nwarning: durable requests are refused since 3 s (disk full)\nwarning: nothing saved since 12 s (disk full)\n";
+        assert_eq!(read(ready(&known)), (200, lines.to_owned()));
     }
 
     /// A data plane that hangs, and one that is gone.
@@ -146,9 +314,46 @@ mod tests {
     fn a_data_plane_that_does_not_answer_is_not_live() {
         let poll = mio::Poll::new().unwrap();
         let (control, commands) = Control::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(1));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        assert!(runtime.block_on(ask(&control)).is_none());
+        assert!(matches!(runtime.block_on(pages.ask()), Known::Recovering(0)));
+        pages.stage.serves(control);
+        assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
         drop(commands);
-        assert!(runtime.block_on(ask(&control)).is_none());
+        assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
+    }
+
+    fn drain_of(host: &str, header: Option<&str>, query: &str) -> (u16, Option<Duration>) {
+        let poll = mio::Poll::new().unwrap();
+        let (control, commands) = Control::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(9));
+        pages.stage.serves(control);
+        let mut request = Request::builder().method("POST").uri(format!("/drain{query}")).header("host", host);
+        if let Some(value) = header {
+            request = request.header("Answerback-Admin", value);
+        }
+        let status = pages.drain(&request.body(()).unwrap()).status().as_u16();
+        let told = commands.try_recv().ok().map(|command| match command {
+            Command::Drain(deadline) => deadline,
+            other => panic!("{other:?}"),
+        });
+        (status, told)
+    }
+
+    #[test]
+    fn only_who_means_this_server_can_drain_it() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for host in ["127.0.0.1:7041", "localhost:1", "[::1]:80", "127.0.0.1"] {
+            assert_eq!(drain_of(host, Some("yes"), ""), (202, seconds(9)), "{host}");
+        }
+        assert_eq!(drain_of("127.0.0.1:1", Some("yes"), "?deadline=2m"), (202, seconds(120)));
+        for wrong in ["?deadline=2", "?deadline=", "?dead", "?deadline=9000d"] {
+            assert_eq!(drain_of("127.0.0.1:1", Some("yes"), wrong), (400, None), "{wrong}");
+        }
+        assert_eq!(drain_of("127.0.0.1:1", None, ""), (403, None));
+        assert_eq!(drain_of("127.0.0.1:1", Some("no"), ""), (403, None));
+        for host in ["evil.example", "localhost.evil.example:7041", ""] {
+            assert_eq!(drain_of(host, Some("yes"), ""), (403, None), "{host}");
+        }
     }
 }

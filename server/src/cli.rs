@@ -2,6 +2,7 @@
 //! mean is found out in `given`, so that all mistakes can be told at once. Each help fits into one line of 100 columns.
 
 use clap::Parser;
+use clap::builder::FalseyValueParser;
 
 const ABOUT: &str = "Answerback: ask by name, and always get an answer back";
 
@@ -28,7 +29,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) listen: String,
 
-    /// Where probes look: /livez, /readyz; or off
+    /// For probes: /readyz, /metrics; or off
     #[arg(
         help_heading = "Where",
         long,
@@ -94,7 +95,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) send_timeout: String,
 
-    /// For a client to come back before its work is lost
+    /// For clients to come back, also after a restart
     #[arg(
         help_heading = "Times",
         long,
@@ -328,6 +329,60 @@ pub(crate) struct Cli {
         default_value = "256MiB"
     )]
     pub(crate) kept_reply_memory: String,
+
+    /// Between two snapshots; 0: only when it leaves
+    #[arg(
+        help_heading = "Store",
+        long,
+        env = "ANSWERBACK_SNAPSHOT_INTERVAL",
+        hide_env = true,
+        value_name = "TIME",
+        default_value = "1s"
+    )]
+    pub(crate) snapshot_interval: String,
+
+    /// Always on disk before accepted: billing.>, or > for all
+    #[arg(
+        help_heading = "Store",
+        long,
+        env = "ANSWERBACK_DURABLE_ACTIONS",
+        hide_env = true,
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
+    pub(crate) durable_actions: Vec<String>,
+
+    /// A sync that takes longer is a failing disk
+    #[arg(
+        help_heading = "Store",
+        long,
+        env = "ANSWERBACK_SYNC_PATIENCE",
+        hide_env = true,
+        value_name = "TIME",
+        default_value = "5s"
+    )]
+    pub(crate) sync_patience: String,
+
+    /// One file of it; goes when all in it is done
+    #[arg(
+        help_heading = "Store",
+        long,
+        env = "ANSWERBACK_JOURNAL_SEGMENT",
+        hide_env = true,
+        value_name = "SIZE",
+        default_value = "64MiB"
+    )]
+    pub(crate) journal_segment: String,
+
+    /// Do not start if anything in the store is damaged
+    #[arg(
+        help_heading = "Store",
+        long,
+        env = "ANSWERBACK_STRICT_STORE",
+        hide_env = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(crate) strict_store: bool,
 
     /// From error to trace, or a list: info,mio=warn
     #[arg(

@@ -2,15 +2,17 @@
 //!
 //! Nobody shares state with the data plane; who wants to know something asks and is sent a copy.
 
-use crate::data_plane::Counters;
-use answerback_broker::Held;
+use crate::data_plane::{Counters, StoreReport};
+use crate::store::News;
+use answerback_broker::{Counts, Held};
 use mio::Waker;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Commands that may wait to be taken. Few are ever sent: signals, and a question for each probe.
+/// Commands that may wait to be taken. Few are ever sent: signals, a question for each probe, and what
+/// two keepers say of the store.
 const COMMANDS_MAX: usize = 256;
 
 /// Something another thread wants of the data plane.
@@ -20,23 +22,29 @@ pub(crate) enum Command {
     Drain(Duration),
     /// End at once.
     Stop,
+    /// Take in what a keeper of the store says.
+    Store(News),
     /// Say how things are.
     Report(oneshot::Sender<Report>),
 }
 
 /// How things are in the data plane, as a copy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// What has happened since the start.
     pub counters: Counters,
     /// What the core holds.
     pub held: Held,
+    /// What the core has counted.
+    pub counts: Counts,
     /// Open connections, among them those that are being closed.
     pub connections: usize,
     /// Bytes that wait to be read by clients.
     pub outbox_bytes: usize,
     /// Whether the server is leaving.
     pub draining: bool,
+    /// How the store is.
+    pub store: StoreReport,
 }
 
 /// The end of the channel that other threads hold.
@@ -60,6 +68,15 @@ impl Control {
         }
     }
 
+    /// The same, but never waits: says whether the command could be handed over.
+    pub(crate) fn try_send(&self, command: Command) -> bool {
+        let sent = self.commands.try_send(command).is_ok();
+        if sent {
+            self.wake();
+        }
+        sent
+    }
+
     /// Asks how things are. Never waits: if the question cannot be put, the answer's channel is closed.
     pub(crate) fn ask(&self) -> oneshot::Receiver<Report> {
         let (sender, answer) = oneshot::channel();
@@ -69,7 +86,8 @@ impl Control {
         answer
     }
 
-    fn wake(&self) {
+    /// Ends the wait of the data plane.
+    pub(crate) fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "the data plane could not be woken");
         }

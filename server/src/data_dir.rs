@@ -3,7 +3,8 @@
 //! ```text
 //!  answerback-data/        mode 700
 //!    server.lock           held while the server runs; its text says by whom
-//!    server.key            mode 600; made at the first start
+//!    server.key            mode 600; made at the first start, and when the store was lost
+//!    store/                what outlives the server, see the crate `store`
 //! ```
 //!
 //! The lock is the operating system's: it is free as soon as the process is gone, however it went.
@@ -99,7 +100,7 @@ impl DataDir {
         written.and_then(|()| self.lock.write_all(line.as_bytes())).map_err(failed(&self.path.join(LOCK), "write"))
     }
 
-    /// The key for delivery ids: made at the first start, the same ever after.
+    /// The key for delivery ids: made at the first start, the same as long as the store is.
     pub(crate) fn delivery_key(&self) -> Result<[u8; KEY_BYTES], DataDirError> {
         let path = self.path.join(KEY);
         match File::open(&path) {
@@ -107,9 +108,15 @@ impl DataDir {
                 let line = read_line(file).map_err(failed(&path, "read"))?;
                 parse_key(&line).map_err(|what| DataDirError::BadKey { path, what })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_key(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.new_delivery_key(),
             Err(error) => Err(failed(&path, "open")(error)),
         }
+    }
+
+    /// Another key, for a server that knows nothing of the one before: what handlers still hold of that one's deliveries must not be taken for
+    /// this one's, and with the same key a request that is asked again would get the same id.
+    pub(crate) fn new_delivery_key(&self) -> Result<[u8; KEY_BYTES], DataDirError> {
+        self.make_key(&self.path.join(KEY))
     }
 
     /// Writes a new key beside the place where it belongs, makes sure that it is on disk, and moves it there: the file is
@@ -259,6 +266,7 @@ mod tests {
             (0o700, 0o600, 0o600)
         );
         assert!(!dir.path().join(NEW_KEY).exists());
+        assert_ne!(dir.new_delivery_key().unwrap(), key);
         let other = Place::new();
         assert_ne!(DataDir::open(&other.0, "one").unwrap().delivery_key().unwrap(), key);
     }

@@ -29,7 +29,7 @@ impl From<End> for Exit {
         match end {
             End::Drained { complete: true } => Self::Ok,
             End::Drained { complete: false } => Self::DrainDeadline,
-            End::Stopped | End::Failed => Self::Runtime,
+            End::NotSaved | End::Stopped | End::Failed => Self::Runtime,
         }
     }
 }

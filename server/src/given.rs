@@ -28,6 +28,7 @@ pub(crate) fn read(cli: &Cli) -> Result<Given, Vec<Mistake>> {
     reader.times(cli, &mut settings);
     reader.connections(cli, &mut settings);
     reader.limits(cli, &mut settings);
+    reader.store(cli, &mut settings);
     let (log, log_format) = reader.log(cli);
     let unread: Vec<_> = reader.mistakes.iter().map(|mistake| mistake.flag).collect();
     // What could not be read stands there as its default: it is not blamed twice.
@@ -95,6 +96,14 @@ impl Reader {
         self.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
         self.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
         self.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
+    }
+
+    fn store(&mut self, cli: &Cli, settings: &mut Settings) {
+        self.duration("--snapshot-interval", &cli.snapshot_interval, &mut settings.snapshot_interval);
+        self.duration("--sync-patience", &cli.sync_patience, &mut settings.sync_patience);
+        self.size("--journal-segment", &cli.journal_segment, &mut settings.journal_segment);
+        settings.broker.durable_actions.clone_from(&cli.durable_actions);
+        settings.strict_store = cli.strict_store;
     }
 
     fn log(&mut self, cli: &Cli) -> (Targets, Format) {
@@ -190,11 +199,14 @@ mod tests {
                 "listen" | "admin" => "127.0.0.1:9",
                 "id" | "data-dir" => "other",
                 "elsewhere" => "b:1",
+                "durable-actions" => "billing.>",
+                // Without a value it is said as well.
+                "strict-store" => "",
                 "max-frame" => "2KiB",
                 "max-connections" | "max-sessions" => "10001",
                 "log" => "debug",
                 "log-format" => "json",
-                "max-queue-bytes" | "outbox-limit" => "16MiB",
+                "max-queue-bytes" | "outbox-limit" | "journal-segment" => "16MiB",
                 "max-memory" | "outbox-memory" | "kept-reply-memory" => "2GiB",
                 name if name.ends_with("bytes") => "2MiB",
                 name if command.get_arguments().any(|arg| {
@@ -205,11 +217,13 @@ mod tests {
                 }
                 _ => "77",
             };
-            let now = given(&[&format!("--{flag}"), value]).unwrap_or_else(|mistakes| panic!("{flag}: {mistakes:?}"));
+            let args = [&format!("--{flag}"), value];
+            let args = if value.is_empty() { &args[..1] } else { &args };
+            let now = given(args).unwrap_or_else(|mistakes| panic!("{flag}: {mistakes:?}"));
             assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
             changed += 1;
         }
-        assert_eq!(changed, 31);
+        assert_eq!(changed, 36);
     }
 
     #[test]
@@ -228,6 +242,16 @@ mod tests {
     fn elsewhere_may_be_repeated_or_a_list() {
         let given = given(&["--elsewhere", "a:1,b:2", "--elsewhere", "c:3"]).unwrap();
         assert_eq!(given.settings.broker.elsewhere, ["a:1", "b:2", "c:3"]);
+    }
+
+    #[test]
+    fn durable_actions_may_be_repeated_or_a_list_and_are_patterns() {
+        let good = given(&["--durable-actions", "billing.>,mail", "--durable-actions", "*.pay"]).unwrap();
+        assert_eq!(good.settings.broker.durable_actions, ["billing.>", "mail", "*.pay"]);
+        let wrong = given(&["--durable-actions", "billing.>.x", "--durable-actions", ""]).unwrap_err();
+        let flags: Vec<_> = wrong.iter().map(|mistake| mistake.flag).collect();
+        assert_eq!(flags, ["--durable-actions", "--durable-actions"]);
+        assert!(wrong[0].what.contains("`billing.>.x`") && wrong[0].what.contains("> for all"), "{wrong:?}");
     }
 
     #[test]

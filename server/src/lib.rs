@@ -9,6 +9,8 @@
 //!         Command │  │ Report          (control: a bounded channel and a waker)
 //!                 │  ▼
 //!  probes ───► admin        one thread: HTTP
+//!
+//!  disk ◄───── keepers      two threads: the journal, snapshots; see `store`
 //! ```
 //!
 //! ```no_run
@@ -26,15 +28,20 @@ mod admin;
 mod control;
 mod data_dir;
 mod data_plane;
+mod metrics;
 mod open_files;
 mod running;
 mod settings;
+mod stage;
 mod start;
+mod store;
 pub mod units;
 
 pub use control::Report;
 pub use data_dir::DataDirError;
-pub use data_plane::{Counters, End};
+pub use data_plane::{Counters, End, RoundCounts, StoreReport};
 pub use running::Running;
 pub use settings::{Mistake, Settings};
+pub use stage::Interrupt;
 pub use start::{Server, StartError};
+pub use store::{JournalFigures, StoreError};

@@ -8,7 +8,7 @@ mod given;
 mod logging;
 mod signals;
 
-use answerback_server::{End, Mistake, Running, Server, Settings};
+use answerback_server::{End, Interrupt, Mistake, Running, Server, Settings, StartError, StoreError};
 use clap::Parser;
 use cli::Cli;
 use exit::Exit;
@@ -18,6 +18,12 @@ use signals::Signals;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
+use tokio::sync::oneshot;
+
+/// The blocks of a million requests are small and go in any order: the system's allocator keeps hundreds of megabytes of them resident after the queue has
+/// drained, this one gives them back within a second. Only the program chooses: who embeds the server keeps their own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -58,10 +64,68 @@ fn serve(settings: &Settings, log_format: Format) -> Result<Exit, String> {
     runtime.block_on(async {
         // Before anything is started, so that a signal never finds the process without an answer.
         let signals = Signals::listen().map_err(|error| format!("cannot wait for signals: {error}"))?;
-        let running = Server::start(settings.clone()).map_err(|error| error.to_string())?;
+        let Started { running, signals, leaving } = match started(settings, signals).await {
+            Ok(started) => started,
+            Err(NotStarted::Left(exit)) => return Ok(exit),
+            Err(NotStarted::Failed(why)) => return Err(why),
+        };
         announce(settings, &running, log_format);
-        Ok(until_the_end(running, signals, settings).await)
+        if leaving {
+            running.drain(settings.drain_deadline);
+        }
+        Ok(until_the_end(running, signals, leaving, settings).await)
     })
+}
+
+/// A server that has started.
+struct Started {
+    running: Running,
+    signals: Signals,
+    /// Whether a signal came before it had.
+    leaving: bool,
+}
+
+/// Why there is no server.
+enum NotStarted {
+    /// A signal came before there was one.
+    Left(Exit),
+    Failed(String),
+}
+
+/// Starts the server on a thread of its own, because a start may take long and signals count already. The first one ends the
+/// start, the second one the process.
+async fn started(settings: &Settings, mut signals: Signals) -> Result<Started, NotStarted> {
+    let (interrupt, settings) = (Interrupt::default(), settings.clone());
+    let (tell, mut outcome) = oneshot::channel();
+    let start = {
+        let interrupt = interrupt.clone();
+        move || drop(tell.send(Server::start_unless(settings, interrupt)))
+    };
+    let thread = std::thread::Builder::new().name("start".to_owned()).spawn(start);
+    thread.map_err(|error| NotStarted::Failed(format!("cannot start: {error}")))?;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut outcome => break outcome,
+            signal = signals.next() => {
+                if interrupt.is_said() {
+                    tracing::warn!(signal, "ending at once");
+                    return Err(NotStarted::Left(Exit::Runtime));
+                }
+                tracing::info!(signal, "asked to leave while starting; the next signal ends at once");
+                interrupt.interrupt();
+            }
+        }
+    };
+    match outcome {
+        Ok(Ok(running)) => Ok(Started { running, signals, leaving: interrupt.is_said() }),
+        Ok(Err(StartError::Store(StoreError::Interrupted))) => {
+            tracing::info!("left before the store was read; everything is still in it");
+            Err(NotStarted::Left(Exit::Ok))
+        }
+        Ok(Err(error)) => Err(NotStarted::Failed(error.to_string())),
+        // The panic was logged.
+        Err(_) => Err(NotStarted::Failed("cannot start, because of a bug".to_owned())),
+    }
 }
 
 fn announce(settings: &Settings, running: &Running, log_format: Format) {
@@ -79,8 +143,7 @@ fn announce(settings: &Settings, running: &Running, log_format: Format) {
 }
 
 /// The first signal drains. The second one ends the process whatever the server is doing.
-async fn until_the_end(mut running: Running, mut signals: Signals, settings: &Settings) -> Exit {
-    let mut draining = false;
+async fn until_the_end(mut running: Running, mut signals: Signals, mut draining: bool, settings: &Settings) -> Exit {
     loop {
         tokio::select! {
             end = running.ended() => return farewell(end),
@@ -103,6 +166,7 @@ fn farewell(end: End) -> Exit {
     match end {
         End::Drained { complete: true } => tracing::info!("drained"),
         End::Drained { complete: false } => tracing::warn!("the drain deadline passed before everything had finished"),
+        End::NotSaved => tracing::error!("not everything could be saved; the lines above say what is lost"),
         End::Stopped => tracing::warn!("stopped"),
         End::Failed => tracing::error!("the data plane has failed"),
     }

@@ -4,6 +4,7 @@ use crate::control::{Command, Control, Report};
 use crate::data_dir::DataDir;
 use crate::data_plane::{DataPlane, End};
 use crate::start::Admin;
+use crate::store::Keeping;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,8 +39,10 @@ impl Running {
         self.admin = admin;
     }
 
-    pub(crate) fn spawn_data_plane(&mut self, plane: DataPlane) -> io::Result<()> {
-        let (thread, end) = spawn_watched(|| plane.run())?;
+    /// The store is closed when the data plane has ended, and only then the end is told.
+    pub(crate) fn spawn_data_plane(&mut self, plane: DataPlane, keeping: Keeping) -> io::Result<()> {
+        let all = Turning { plane, keeping };
+        let (thread, end) = spawn_watched(|| all.run())?;
         (self.data_plane, self.end) = (Some(thread), Some(end));
         Ok(())
     }
@@ -95,10 +98,21 @@ impl Running {
     fn finish(&mut self) {
         // A panic of the data plane has been seen as its end already.
         let _ = self.data_plane.take().map(JoinHandle::join);
-        if let Some((keep, thread)) = self.admin.take() {
-            drop(keep);
-            let _ = thread.join();
-        }
+        drop(self.admin.take());
+    }
+}
+
+/// What the data plane's thread runs. Whatever happens, the data plane is dropped first: the keepers end when it has.
+struct Turning {
+    plane: DataPlane,
+    keeping: Keeping,
+}
+
+impl Turning {
+    fn run(self) -> End {
+        let Self { plane, keeping } = self;
+        let ended = plane.run();
+        keeping.close(ended)
     }
 }
 

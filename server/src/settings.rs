@@ -5,10 +5,13 @@
 
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
+use answerback_protocol::Pattern;
 use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, NAME_BYTES_MAX};
+use answerback_store::{Disk, SnapshotsIn};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a server.
@@ -29,6 +32,19 @@ pub struct Settings {
     /// How long running work may take to finish when the server is asked to leave. 10 s: below what supervisors wait
     /// before they kill.
     pub drain_deadline: Duration,
+    /// The time between two snapshots of what is not durable. 1 s: what a crash may lose is then less than people take for
+    /// one moment, and a call that comes and goes within it costs the disk nothing. 0 saves only when the server leaves.
+    pub snapshot_interval: Duration,
+    /// A sync of the journal, or a snapshot, that takes longer counts as a failing disk: until it returns, durable requests are refused at
+    /// once instead of waiting with no end in sight. 5 s: longer than a busy disk stalls, shorter than most callers wait.
+    pub sync_patience: Duration,
+    /// Bytes of one segment of the journal. 64 MiB: few files, and space comes back in pieces of this size.
+    pub journal_segment: usize,
+    /// Whether a damaged store is a reason not to start. Without it, what is damaged is set aside and told.
+    pub strict_store: bool,
+    /// Other disks than real ones, for tests of what happens when they fail.
+    #[doc(hidden)]
+    pub disk: Option<(Arc<dyn Disk>, SnapshotsIn)>,
     /// What the core is told. Its secrets are filled in from the data directory.
     pub broker: core::Settings,
 }
@@ -43,6 +59,11 @@ impl Default for Settings {
             outbox_limit: 64 << 20,
             outbox_memory: 512 << 20,
             drain_deadline: Duration::from_secs(10),
+            snapshot_interval: Duration::from_secs(1),
+            sync_patience: Duration::from_secs(5),
+            journal_segment: 64 << 20,
+            strict_store: false,
+            disk: None,
             broker: core::Settings::default(),
         }
     }
@@ -72,6 +93,15 @@ const BESIDE_A_FRAME_BYTES: u64 = 64 << 10;
 /// Addresses that a `goaway` can name.
 const ELSEWHERE_MAX: usize = 8;
 
+/// Patterns of durable actions. Each new name of an action is compared with all of them.
+const DURABLE_ACTIONS_MAX: usize = 1_000;
+
+/// The smallest segment of the journal: below it there would be more files than anybody wants to look at.
+const SEGMENT_BYTES_LEAST: u64 = 1 << 20;
+
+/// The largest: space comes back only in pieces of this size, and a recovery looks for damage in such pieces.
+const SEGMENT_BYTES_MOST: u64 = 4 << 30;
+
 impl Settings {
     /// All mistakes, in the order of the flags; none if a server can be started with these settings.
     pub fn mistakes(&self) -> Vec<Mistake> {
@@ -81,6 +111,7 @@ impl Settings {
         self.check_times(&mut found);
         self.check_sizes(&mut found);
         self.check_counts(&mut found);
+        self.check_store(&mut found);
         found.0
     }
 
@@ -130,6 +161,8 @@ impl Settings {
             ("--dispatch-interval", broker.dispatch_interval, Duration::ZERO),
             ("--drain-deadline", self.drain_deadline, Duration::ZERO),
             ("--stored-reply-age", limits.stored_reply_age, Duration::ZERO),
+            ("--snapshot-interval", self.snapshot_interval, Duration::ZERO),
+            ("--sync-patience", self.sync_patience, PATIENCE_LEAST),
         ];
         for (flag, given, least) in ranges {
             if given < least || given > DURATION_MAX {
@@ -183,6 +216,28 @@ impl Settings {
         ];
         for (flag, _) in not_zero.into_iter().filter(|(_, given)| *given == 0) {
             found.add(flag, "0 is too small; at least 1".to_owned());
+        }
+    }
+
+    fn check_store(&self, found: &mut Mistakes) {
+        let segment = self.journal_segment as u64;
+        if !(SEGMENT_BYTES_LEAST..=SEGMENT_BYTES_MOST).contains(&segment) {
+            let (least, most) = (print_size(SEGMENT_BYTES_LEAST), print_size(SEGMENT_BYTES_MOST));
+            found.add("--journal-segment", format!("{} is out of range; {least} to {most}", print_size(segment)));
+        }
+        let patterns = &self.broker.durable_actions;
+        if patterns.len() > DURABLE_ACTIONS_MAX {
+            found.add(
+                "--durable-actions",
+                format!("{} patterns are too many; name at most {DURABLE_ACTIONS_MAX}", patterns.len()),
+            );
+        }
+        for pattern in patterns.iter().filter(|pattern| Pattern::new(pattern.as_str()).is_err()) {
+            let what = format!(
+                "`{}` is not a pattern of actions, such as billing.pay, billing.* or billing.>; > for all",
+                pattern.escape_debug()
+            );
+            found.add("--durable-actions", what);
         }
     }
 }

@@ -1,14 +1,22 @@
-//! Starts a server: everything that can fail is done here, before the first thread runs.
+//! Starts a server: everything that can fail is done here, before anybody is served.
+//!
+//! The order matters. The address is taken first, so that a mistake there is told before a long recovery, but nobody can connect yet: a client
+//! that is refused tries again, and one that waits for a welcome does not. Probes are answered during the recovery. Listening comes last.
 
 use crate::data_dir::{DataDir, DataDirError};
-use crate::data_plane::DataPlane;
+use crate::data_plane::{Clock, DataPlane, Parts};
 use crate::running::Running;
 use crate::settings::{Mistake, Settings};
+use crate::stage::{Interrupt, Stage};
+use crate::store::{Keepers, Progress, Recovered, StoreError, recover};
 use crate::{admin, open_files};
+use rustix::net::{AddressFamily, SocketType};
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::thread;
 use tokio::sync::oneshot;
 
@@ -23,6 +31,8 @@ pub enum StartError {
     Settings(Vec<Mistake>),
     /// Its data directory cannot be used.
     DataDir(DataDirError),
+    /// Its store cannot be used.
+    Store(StoreError),
     /// An address cannot be listened on.
     Listen {
         /// The flag that chooses it.
@@ -45,7 +55,12 @@ impl Server {
     /// Starts a server on threads of its own. It has a place to listen, its directory and its key when this returns.
     ///
     /// Raises this process's soft limit of open files, if the connections that are wanted need it.
-    pub fn start(mut settings: Settings) -> Result<Running, StartError> {
+    pub fn start(settings: Settings) -> Result<Running, StartError> {
+        Self::start_unless(settings, Interrupt::default())
+    }
+
+    /// The same, unless it is interrupted before: with much to recover a start takes seconds.
+    pub fn start_unless(mut settings: Settings, interrupt: Interrupt) -> Result<Running, StartError> {
         let mistakes = settings.mistakes();
         if !mistakes.is_empty() {
             return Err(StartError::Settings(mistakes));
@@ -56,19 +71,36 @@ impl Server {
         settings.broker.secrets.tables = random_seed()?;
         settings.max_connections = open_files::make_room_for(settings.max_connections);
 
-        let listener = listen("--listen", settings.listen)?;
-        let address = listener.local_addr().map_err(cannot("read the address listened on"))?;
-        let admin = settings.admin.map(|address| listen("--admin", address)).transpose()?;
+        let place = Bound::new("--listen", settings.listen)?;
+        let stage = Arc::new(Stage::new(interrupt));
+        let admin = settings.admin.map(|address| Bound::new("--admin", address)?.listen()).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose();
         let admin_address = admin_address.map_err(cannot("read the address of the admin port"))?;
+        let admin = admin.map(|listener| Admin::spawn(listener, Arc::clone(&stage), &settings)).transpose()?;
+
+        let clock = Clock::start();
+        let mut progress = Progress::new(Arc::clone(&stage));
+        let recovered = recover(&data_dir, &settings, &clock, &mut progress).map_err(StartError::Store)?;
+        let listener = match place.listen() {
+            Ok(listener) => listener,
+            Err(error) => {
+                recovered.abandon();
+                return Err(error);
+            }
+        };
+        let address = listener.local_addr().map_err(cannot("read the address listened on"))?;
         data_dir.sign(&id, &format!("listening on {address}")).map_err(StartError::DataDir)?;
 
-        let (plane, control) =
-            DataPlane::new(settings, mio::net::TcpListener::from_std(listener)).map_err(cannot("watch sockets"))?;
-        let admin = admin.map(|listener| spawn_admin(listener, control.clone())).transpose()?;
+        let Recovered { store, journal, snapshots, broker, was_clean } = recovered;
+        let (keepers, links) = Keepers::new(was_clean);
+        let parts = Parts { listener: mio::net::TcpListener::from_std(listener), broker, clock, links };
+        let (plane, control) = DataPlane::new(&settings, parts).map_err(cannot("watch sockets"))?;
+        let keeping =
+            keepers.spawn(store, journal, snapshots, &control).map_err(cannot("start the store's threads"))?;
+        stage.serves(control.clone());
         let mut running = Running::new(address, admin_address, control, data_dir);
         running.own_admin(admin);
-        running.spawn_data_plane(plane).map_err(cannot("start the data plane"))?;
+        running.spawn_data_plane(plane, keeping).map_err(cannot("start the data plane"))?;
         Ok(running)
     }
 }
@@ -81,31 +113,71 @@ fn random_seed() -> Result<u64, StartError> {
 /// once; who then finds no room tries again only a second later.
 const BACKLOG: i32 = 4096;
 
-fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        // It listens already; once more changes how many may wait.
-        rustix::net::listen(&listener, BACKLOG)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| StartError::Listen { flag, address, error })
+/// An address that was taken, where nobody can connect yet.
+struct Bound {
+    flag: &'static str,
+    address: SocketAddr,
+    socket: OwnedFd,
 }
 
-/// The admin port's thread, which ends when the sender is dropped.
-pub(crate) type Admin = (oneshot::Sender<Infallible>, thread::JoinHandle<()>);
+impl Bound {
+    fn new(flag: &'static str, address: SocketAddr) -> Result<Self, StartError> {
+        let socket = Self::bind(address).map_err(|error| StartError::Listen { flag, address, error })?;
+        Ok(Self { flag, address, socket })
+    }
 
-fn spawn_admin(listener: TcpListener, control: crate::control::Control) -> Result<Admin, StartError> {
-    let doing = "start the admin port";
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(cannot(doing))?;
-    let listener = {
-        let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener).map_err(cannot(doing))?
-    };
-    let (keep, end) = oneshot::channel();
-    let run = move || runtime.block_on(admin::serve(listener, control, end));
-    let thread = thread::Builder::new().name("admin".to_owned()).spawn(run).map_err(cannot(doing))?;
-    Ok((keep, thread))
+    fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        // Otherwise a server could not come back where connections of the last one are still being closed.
+        rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        Ok(socket)
+    }
+
+    /// From now on clients can connect.
+    fn listen(self) -> Result<TcpListener, StartError> {
+        let Self { flag, address, socket } = self;
+        let listener = rustix::net::listen(&socket, BACKLOG).map_err(io::Error::from).and_then(|()| {
+            let listener = TcpListener::from(socket);
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        listener.map_err(|error| StartError::Listen { flag, address, error })
+    }
+}
+
+/// The admin port's thread. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    /// The thread ends when this is dropped.
+    keep: Option<oneshot::Sender<Infallible>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Admin {
+    fn spawn(listener: TcpListener, stage: Arc<Stage>, settings: &Settings) -> Result<Self, StartError> {
+        let doing = "start the admin port";
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(cannot(doing))?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(cannot(doing))?
+        };
+        let (keep, end) = oneshot::channel();
+        let pages = admin::Pages::new(stage, settings.drain_deadline);
+        let run = move || runtime.block_on(admin::serve(listener, pages, end));
+        let thread = thread::Builder::new().name("admin".to_owned()).spawn(run).map_err(cannot(doing))?;
+        Ok(Self { keep: Some(keep), thread: Some(thread) })
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        drop(self.keep.take());
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
 }
 
 fn cannot(doing: &'static str) -> impl FnOnce(io::Error) -> StartError {
@@ -120,6 +192,7 @@ impl fmt::Display for StartError {
                 write!(f, "settings that cannot work: {}", mistakes.join("; "))
             }
             Self::DataDir(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Listen { flag, address, error } => {
                 let any = SocketAddr::new(address.ip(), 0);
                 write!(
@@ -140,11 +213,26 @@ mod tests {
     use std::net::TcpStream;
     use std::time::Duration;
 
+    fn bound() -> Bound {
+        Bound::new("--listen", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+    }
+
+    /// While a server recovers, its address is its own, and clients are refused so that they try elsewhere or again.
+    #[test]
+    fn an_address_that_is_taken_refuses_until_it_is_listened_on() {
+        let bound = bound();
+        let address = TcpListener::from(bound.socket.try_clone().unwrap()).local_addr().unwrap();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let _listener = bound.listen().unwrap();
+        TcpStream::connect(address).unwrap();
+        assert!(matches!(Bound::new("--listen", address), Err(StartError::Listen { .. })));
+    }
+
     /// Clients that all came back at once waited a second each time 128 of them were at the door. Nobody accepts here, and
     /// still all of them find room; one that does not would be told by the time.
     #[test]
     fn many_find_room_at_the_door_at_once() {
-        let listener = listen("--listen", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = bound().listen().unwrap();
         let address = listener.local_addr().unwrap();
         let within = Duration::from_millis(900);
         let waiting: Vec<_> = (0..300).map(|_| TcpStream::connect_timeout(&address, within).unwrap()).collect();

@@ -107,8 +107,8 @@ impl TestBroker {
         self.place.path()
     }
 
-    /// Ends the broker as if it was killed: connections just close, and what it held is gone. Returns when nothing is
-    /// left of it. Does nothing if it is stopped already.
+    /// Ends the broker as if it was killed: connections just close, and what it held is gone, except for what is in its store:
+    /// durable requests, and what the last snapshot saw. Returns when nothing is left of it. Does nothing if it is stopped already.
     ///
     /// ```
     /// # use answerback_testing::TestBroker;
@@ -125,6 +125,30 @@ impl TestBroker {
         let running = lock(&self.running).take();
         // Dropping it waits for its thread.
         off_the_runtime(move || drop(running)).await;
+    }
+
+    /// Removes the store of a broker that was stopped: the next one knows nothing of the last, as if the disk had been lost.
+    ///
+    /// ```
+    /// # use answerback_testing::TestBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let broker = TestBroker::start().await;
+    /// broker.stop().await;
+    /// broker.forget().await;
+    /// broker.start_again().await;
+    /// assert_eq!(broker.report().await.map(|report| report.held.requests), Some(0));
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the broker runs, or its store cannot be removed.
+    pub async fn forget(&self) {
+        assert!(lock(&self.running).is_none(), "only a broker that was stopped can forget");
+        let store = self.place.path().join("store");
+        let removed = off_the_runtime(move || std::fs::remove_dir_all(store)).await;
+        assert!(matches!(removed, Some(Ok(()))), "the store could not be removed: {removed:?}");
     }
 
     /// Starts the broker again on the same port and with the same folder, after [`stop`](Self::stop) or

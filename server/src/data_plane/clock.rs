@@ -5,17 +5,17 @@ use std::time::Instant;
 
 /// Counts microseconds since it was made. Monotonic, so the core never sees time run backwards.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     beginning: Instant,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { beginning: Instant::now() }
     }
 
     /// This moment.
-    pub(super) fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.beginning.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }

@@ -32,7 +32,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn bad_frame(&mut self, word: &'static str) {
+    pub(crate) fn bad_frame(&mut self, word: &'static str) {
         *self.bad_frames.entry(word).or_default() += 1;
     }
 }

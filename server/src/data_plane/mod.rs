@@ -9,10 +9,11 @@
 //!  3 accept     a few new connections
 //!  4 read       each ready connection once; every frame is decided by the core as it is decoded
 //!  5 keep time  what is due in the core; connections that take too long to close
-//!  6 write      each outbox that got something, once
+//!  6 store      hand over what the store must know, to threads that wait for the disk
+//!  7 write      each outbox that got something, once
 //! ```
 //!
-//! Whatever the core wants sent is appended to outboxes at once and written in step 6: that is where the speed comes from.
+//! Whatever the core wants sent is appended to outboxes at once and written in step 7: that is where the speed comes from.
 //! A call on an idle server costs one wait, one read and one write per hop.
 
 mod buffers;
@@ -24,17 +25,20 @@ mod notes;
 mod outbox;
 mod paced;
 mod sockets;
+mod storing;
 mod table;
 
+pub(crate) use clock::Clock;
 pub use counters::Counters;
 pub(crate) use sockets::TURNED_AWAY_MAX;
+pub(crate) use storing::Links;
+pub use storing::{RoundCounts, StoreReport};
 
 use crate::control::{Command, Control, Report};
 use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
 use answerback_protocol::ClientFrame;
 use answerback_protocol::inbox::Scratch;
-use clock::Clock;
 use listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -43,6 +47,7 @@ use sockets::{Bounds, Sockets};
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
+use storing::{Last, Storing};
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
@@ -71,10 +76,28 @@ pub enum End {
         /// Whether nothing was left.
         complete: bool,
     },
+    /// The same, but what changed since the last snapshot could not be saved.
+    NotSaved,
     /// It was told to end at once.
     Stopped,
     /// It could not go on.
     Failed,
+}
+
+/// How a data plane has ended, and what that means for its store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    /// Whether the store tells exactly how things were.
+    pub(crate) exact: bool,
+}
+
+/// What a data plane is made of.
+pub(crate) struct Parts {
+    pub(crate) listener: TcpListener,
+    pub(crate) broker: Broker,
+    pub(crate) clock: Clock,
+    pub(crate) links: Links,
 }
 
 /// Everything that the thread owns.
@@ -92,6 +115,7 @@ pub(crate) struct DataPlane {
     reading: Vec<ConnectionId>,
     notes: Notes,
     counters: Counters,
+    storing: Storing,
     /// When to leave whatever the core says, once a drain has begun.
     give_up: Option<Time>,
     /// How it ends, once there is nothing left to do but to say goodbye.
@@ -109,9 +133,17 @@ struct Leaving {
     until: Time,
 }
 
+impl Leaving {
+    /// When to look next. Once everybody had time to go, only the store is waited for.
+    fn next(self, now: Time) -> Option<Time> {
+        if self.closed { Some(self.until).filter(|until| *until > now) } else { Some(self.listen_until) }
+    }
+}
+
 impl DataPlane {
-    /// A data plane that listens at `listener`, and the way to command it.
-    pub(crate) fn new(settings: Settings, mut listener: TcpListener) -> io::Result<(Self, Control)> {
+    /// A data plane, and the way to command it.
+    pub(crate) fn new(settings: &Settings, parts: Parts) -> io::Result<(Self, Control)> {
+        let Parts { mut listener, broker, clock, links } = parts;
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let (control, commands) = Control::new(Waker::new(poll.registry(), WAKER)?);
@@ -121,19 +153,20 @@ impl DataPlane {
             outbox_bytes: settings.outbox_limit,
             outbox_bytes_in_all: settings.outbox_memory,
         };
-        let clock = Clock::start();
+        let now = clock.now();
         let plane = Self {
             sockets: Sockets::new(poll.registry().try_clone()?, bounds),
             poll,
             listener: Some(Listener::new(listener)),
             commands,
-            broker: Broker::new(settings.broker),
-            now: clock.now(),
+            broker,
+            now,
             clock,
             scratch: Scratch::new(SCRATCH_BYTES),
             reading: Vec::new(),
             notes: Notes::default(),
             counters: Counters::default(),
+            storing: Storing::new(links, settings.snapshot_interval, settings.sync_patience, now),
             give_up: None,
             leaving: None,
         };
@@ -141,18 +174,21 @@ impl DataPlane {
     }
 
     /// Turns until the end.
-    pub(crate) fn run(mut self) -> End {
+    pub(crate) fn run(mut self) -> Ended {
+        // What was restored may have something to say.
+        self.carry_out();
         let mut events = Events::with_capacity(EVENTS_MAX);
-        loop {
+        let end = loop {
             match self.turn(&mut events) {
                 Ok(None) => {}
-                Ok(Some(end)) => return end,
+                Ok(Some(end)) => break end,
                 Err(error) => {
                     tracing::error!(%error, "cannot wait for sockets any longer");
-                    return End::Failed;
+                    break End::Failed;
                 }
             }
-        }
+        };
+        Ended { end, exact: self.storing.is_exact() }
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<Option<End>> {
@@ -163,6 +199,7 @@ impl DataPlane {
         self.accept();
         self.read();
         self.keep_time();
+        self.store();
         self.write();
         Ok(self.end())
     }
@@ -188,15 +225,16 @@ impl DataPlane {
 
     /// How long there is nothing to do.
     fn patience(&self) -> Option<Duration> {
-        if self.sockets.is_busy() {
+        if self.sockets.is_busy() || self.storing.is_busy() {
             return Some(Duration::ZERO);
         }
         let times = [
             self.broker.poll_timeout(),
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
             self.sockets.next_farewell(),
+            self.storing.next(),
             self.give_up.filter(|_| self.leaving.is_none()),
-            self.leaving.map(|leaving| if leaving.closed { leaving.until } else { leaving.listen_until }),
+            self.leaving.and_then(|leaving| leaving.next(self.now)),
         ];
         times.into_iter().flatten().min().map(|time| time - self.clock.now())
     }
@@ -207,6 +245,10 @@ impl DataPlane {
             match command {
                 Command::Stop => return true,
                 Command::Drain(within) => self.drain(within),
+                Command::Store(news) => {
+                    self.storing.hear(self.now, news, &mut self.broker);
+                    self.carry_out();
+                }
                 Command::Report(to) => {
                     // Whoever asked may have given up waiting.
                     let _ = to.send(self.report());
@@ -216,22 +258,28 @@ impl DataPlane {
         false
     }
 
+    /// Begins to leave. Asked again, the earlier deadline holds.
     fn drain(&mut self, within: Duration) {
-        if self.give_up.is_none() {
-            let deadline = self.now + within;
-            self.give_up = Some(deadline + GIVE_UP);
-            self.broker.handle(self.now, Input::Drain { deadline });
-            self.carry_out();
+        if self.leaving.is_some() {
+            return;
         }
+        let deadline = self.now + within;
+        let give_up = deadline + GIVE_UP;
+        self.give_up = Some(self.give_up.map_or(give_up, |before| before.min(give_up)));
+        self.storing.stop_restoring();
+        self.broker.handle(self.now, Input::Drain { deadline });
+        self.carry_out();
     }
 
     fn report(&self) -> Report {
         Report {
             counters: self.counters.clone(),
             held: self.broker.held(),
+            counts: self.broker.counts().clone(),
             connections: self.sockets.len(),
             outbox_bytes: self.sockets.outbox_bytes(),
             draining: self.give_up.is_some(),
+            store: self.storing.report(self.now),
         }
     }
 
@@ -308,12 +356,18 @@ impl DataPlane {
         }
     }
 
+    fn store(&mut self) {
+        self.storing.turn(self.now, &mut self.broker);
+        self.carry_out();
+    }
+
     /// Writes each outbox that got something. A connection that ends may mean frames for others: they are written too.
     fn write(&mut self) {
         self.sockets.write_all(&mut self.counters);
         while let Some((connection, reason)) = self.sockets.next_end() {
             self.broker.handle(self.now, Input::Disconnected { connection, reason });
             self.carry_out();
+            self.storing.hand_over(self.now, &mut self.broker);
         }
     }
 
@@ -341,8 +395,15 @@ impl DataPlane {
         self.listener = None;
     }
 
-    fn end(&self) -> Option<End> {
+    /// The end, once clients are gone and what there is was saved.
+    fn end(&mut self) -> Option<End> {
         let leaving = self.leaving?;
-        if self.sockets.len() == 0 || leaving.until <= self.now { Some(leaving.end) } else { None }
+        if self.sockets.len() > 0 && leaving.until > self.now {
+            return None;
+        }
+        match self.storing.finish(self.now)? {
+            Last::Saved => Some(leaving.end),
+            Last::Lost => Some(End::NotSaved),
+        }
     }
 }

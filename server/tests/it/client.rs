@@ -65,8 +65,30 @@ impl Client {
         self.socket.write_all(&bytes)
     }
 
+    /// Sends a request for whose answer nobody waits.
+    pub(crate) fn send(&mut self, id: u64, action: &str, data: &[u8], durable: bool) {
+        let request = Request::call(RequestId::new(id).unwrap(), Name::new(action).unwrap());
+        self.say(&ClientFrame::from(Request { reply: false, durable, ..request }), data);
+    }
+
+    /// Sends, and hears that it was accepted.
+    pub(crate) fn send_accepted(&mut self, id: u64, action: &str, data: &[u8], durable: bool) {
+        self.send(id, action, data, durable);
+        self.hear().accepted();
+    }
+
     pub(crate) fn answer(&mut self, id: DeliveryId, data: &[u8]) {
         self.say(&Answer { id, error: None, part: false, seq: None }.into(), data);
+    }
+
+    /// The next delivery; that the server has counted earlier answers is passed over.
+    pub(crate) fn hear_delivery(&mut self) -> Heard {
+        loop {
+            let heard = self.hear();
+            if !matches!(heard.frame(), ServerFrame::Ack(_)) {
+                return heard;
+            }
+        }
     }
 
     /// The next frame; pings of the server are not told.
@@ -106,6 +128,13 @@ impl Heard {
         match self.frame() {
             ServerFrame::Welcome(welcome) => welcome,
             other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        match self.frame() {
+            ServerFrame::Accepted(accepted) => accepted.id.get(),
+            other => panic!("not accepted: {other:?}"),
         }
     }
 

@@ -5,11 +5,15 @@
 
 mod calls;
 mod client;
+mod disks;
 mod limits;
 mod place;
 mod process;
 mod process_flags;
 mod process_signals;
+mod process_store;
+mod store;
+mod store_faults;
 
 /// The server's program.
 fn program() -> &'static str {

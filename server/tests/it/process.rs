@@ -15,6 +15,13 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The program on free ports, with this directory.
+pub(crate) fn command_in(place: &Place, args: &[&str]) -> Command {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir"]).arg(&place.0).args(args);
+    command
+}
+
 /// What a process that ends by itself has said.
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
@@ -43,29 +50,36 @@ impl Process {
     /// A server on free ports, with a directory of its own.
     pub(crate) fn start(args: &[&str]) -> Self {
         let place = Place::new();
-        let dir = place.0.to_str().unwrap().to_owned();
-        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", &dir];
-        let mut command = command();
-        command.args(ports).args(args);
-        let mut process = Self::spawn(command);
+        let mut process = Self::start_in(&place, args);
         process._place = Some(place);
         process
     }
 
+    /// The same, with a directory that another one may have had before.
+    pub(crate) fn start_in(place: &Place, args: &[&str]) -> Self {
+        Self::spawn(command_in(place, args))
+    }
+
     /// Starts it and reads its banner to the end.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::try_spawn(command).unwrap_or_else(|log| panic!("no banner; log: {log}"))
+    }
+
+    /// The same for one that may not start: then what it has said.
+    pub(crate) fn try_spawn(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let log = lines_of(child.stderr.take().unwrap());
         let mut banner = String::new();
         while !banner.contains("\n  stop ") {
             if out.read_line(&mut banner).unwrap() == 0 {
-                panic!("no banner; log: {:?}", log.iter().collect::<Vec<_>>());
+                let _ = child.wait();
+                return Err(log.iter().map(|line| line + "\n").collect());
             }
         }
         let address = value(&banner, "listen").parse().unwrap();
         let admin = value(&banner, "admin").strip_prefix("http://").map(|admin| admin.parse().unwrap());
-        Self { child, banner, address, admin, log, _place: None }
+        Ok(Self { child, banner, address, admin, log, _place: None })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -87,6 +101,11 @@ impl Process {
         }
     }
 
+    /// What the log of one that has ended has said since it was last looked at.
+    pub(crate) fn said_to_the_end(&self) -> String {
+        self.log.iter().map(|line| line + "\n").collect()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         wait_for("the end of the process", || self.child.try_wait().unwrap())
@@ -101,11 +120,22 @@ impl Process {
 
     /// Asks the admin port, and returns the status and the body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let answer = http(self.admin.unwrap(), &request);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        ask(self.admin.unwrap(), method, path)
     }
+
+    /// As if the power of the process, not of the machine, was cut.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Asks an admin port, and returns the status and the body.
+pub(crate) fn ask(admin: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let head = "Answerback-Admin: yes\r\nConnection: close";
+    let answer = http(admin, &format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\n{head}\r\n\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 impl Drop for Process {

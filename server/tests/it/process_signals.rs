@@ -26,7 +26,10 @@ fn work_that_runs_may_finish_and_probes_see_the_drain() {
     let delivery = handler.hear().deliver().id;
     process.signal(Signal::TERM);
     caller.hear().goaway();
-    assert_eq!(process.ask("GET", "/readyz"), (503, "not ready: draining\n".to_owned()));
+    assert_eq!(
+        process.ask("GET", "/readyz"),
+        (503, "not ready: draining, 1 running, 0 waiting to be saved\n".to_owned())
+    );
     assert_eq!(process.ask("GET", "/livez").0, 200);
     handler.answer(delivery, b"done");
     assert_eq!(caller.hear().data, b"done");
