@@ -173,7 +173,10 @@ fn next(error: &Error, action: &str) -> String {
         Code::Denied => "use a name that does not start with $, or one that you may use".to_owned(),
         Code::TooLarge => "send less, or raise --max-frame of the server".to_owned(),
         Code::Draining => "call again in a moment, or another server: --server HOST:PORT".to_owned(),
-        Code::Unavailable => "call without --durable, or a server that has a store".to_owned(),
+        Code::Unavailable => {
+            "see /readyz and the log of the server for what its disk says; without --durable it is kept in memory"
+                .to_owned()
+        }
         Code::Disconnected if error.ran() != Ran::No => {
             "look whether the work ran before you call again; --attempts 2 lets it be asked again by itself".to_owned()
         }

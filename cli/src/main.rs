@@ -5,7 +5,8 @@
 //!  exit      how it ends                 print      the only way out
 //! ```
 //!
-//! It talks to servers through the library `answerback` alone, as any client does.
+//! It talks to servers through the library `answerback` alone, as any client does; only `drain` asks their admin port, and `store` reads
+//! what one that is stopped has left, through the crate `answerback-store`.
 
 mod args;
 mod commands;
@@ -44,8 +45,7 @@ fn not_understood(error: &clap::Error) -> Exit {
     let (other, what): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains("Usage:") || line.contains("tip:"));
     print::note(&what.join(" "));
     other.iter().for_each(|line| print::note(line));
-    let command = std::env::args().nth(1).filter(|word| args::is_command(word));
-    let help = command.map_or_else(|| "answerback --help".to_owned(), |command| format!("answerback {command} --help"));
-    print::note(&format!("{} {help}", print::paint_error(print::Style::Strong, "next:")));
+    let command = args::command_in(std::env::args().skip(1));
+    print::note(&format!("{} {command} --help", print::paint_error(print::Style::Strong, "next:")));
     Exit::Usage
 }

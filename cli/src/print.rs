@@ -4,7 +4,8 @@
 use crate::exit::Failure;
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 /// Writes a line to standard output.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
@@ -17,10 +18,46 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
+/// Many lines, written in large pieces.
+pub(crate) struct Lines {
+    out: BufWriter<Box<dyn Write>>,
+    file: Option<File>,
+}
+
+/// Bytes that are written at once: enough that calls do not count.
+const LINES_BYTES: usize = 256 << 10;
+
+impl Lines {
+    /// To standard output.
+    pub(crate) fn to_stdout() -> Self {
+        Self { out: BufWriter::with_capacity(LINES_BYTES, Box::new(io::stdout())), file: None }
+    }
+
+    /// Into a file, which is on disk when they are finished.
+    pub(crate) fn to(file: File) -> Result<Self, Failure> {
+        let copy = file.try_clone().map_err(|error| Failure::output(&error))?;
+        Ok(Self { out: BufWriter::with_capacity(LINES_BYTES, Box::new(copy)), file: Some(file) })
+    }
+
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+        written.map_err(|error| Failure::output(&error))
+    }
+
+    /// What is written counts from here on.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        let done = self.out.flush().and_then(|()| self.file.map_or(Ok(()), |file| file.sync_all()));
+        done.map_err(|error| Failure::output(&error))
+    }
+}
+
 /// Writes a line to standard error. There is nobody to tell if that fails.
 pub(crate) fn note(text: &str) {
     status(&format!("{text}\n"));
 }
+
+/// Back to the first column, and nothing behind it.
+pub(crate) const CLEAR_LINE: &str = "\r\u{1b}[2K";
 
 /// Writes to standard error as it is, for a line that is written again and again.
 pub(crate) fn status(text: &str) {
@@ -31,6 +68,16 @@ pub(crate) fn status(text: &str) {
 /// Whether a person reads standard output.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Whether standard output is a file that others may read.
+pub(crate) fn is_open_to_others() -> bool {
+    let metadata = rustix::fs::fstat(io::stdout());
+    metadata.is_ok_and(|data| {
+        let mode = rustix::fs::Mode::from_raw_mode(data.st_mode);
+        rustix::fs::FileType::from_raw_mode(data.st_mode).is_file()
+            && mode.intersects(rustix::fs::Mode::RGRP | rustix::fs::Mode::ROTH)
+    })
 }
 
 /// Whether a person reads standard error.

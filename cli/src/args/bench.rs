@@ -17,7 +17,7 @@ cannot keep up cannot hide it. Without, each call starts when the one before it 
 Ctrl-C ends early and shows what was measured.
 
 --json: {\"action\",\"seconds\",\"calls\",\"answered\",\"not_started\",\"per_second\",\"connections\",
-         \"in_flight\",\"size\",\"rate\",\"us\":{\"p50\",\"p99\",\"p999\",\"max\",\"mean\"},\"errors\":{CODE:N}}; us: microseconds";
+         \"in_flight\",\"size\",\"rate\",\"us\":{\"p50\",\"p99\",\"p999\",\"max\",\"mean\"},\"errors\":{CODE:N}}; us: µs";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]

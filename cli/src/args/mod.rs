@@ -5,11 +5,13 @@ mod bench;
 mod call;
 mod look;
 mod serve;
+mod store;
 
 pub(crate) use bench::Bench;
 pub(crate) use call::{Call, Send};
 pub(crate) use look::{Check, Completions, Explain, Ls, Man, SortBy, Top};
 pub(crate) use serve::{How, Serve};
+pub(crate) use store::{Drain, Export, Import, Inspect, Store, StoreCommand};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -91,15 +93,25 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Say whether a server is healthy, in one line and an exit code
     Check(Check),
+    /// Ask a server to leave, and wait until it is gone
+    Drain(Drain),
+    /// Look at what a stopped server holds, and move it
+    Store(Store),
     /// Print the completions for a shell
     Completions(Completions),
     /// Print the man page
     Man(Man),
 }
 
-/// Whether this word is the name of a command.
-pub(crate) fn is_command(word: &str) -> bool {
-    Cli::command().find_subcommand(word).is_some()
+/// The command that these words begin with, as `answerback store inspect`.
+pub(crate) fn command_in(words: impl Iterator<Item = String>) -> String {
+    let (mut command, mut said) = (Cli::command(), "answerback".to_owned());
+    for word in words {
+        let Some(below) = command.find_subcommand(&word).cloned() else { break };
+        said = format!("{said} {word}");
+        command = below;
+    }
+    said
 }
 
 /// A name as the wire knows it.
@@ -134,7 +146,8 @@ mod tests {
     fn every_flag_has_one_short_line_of_help() {
         let mut cli = Cli::command();
         cli.build();
-        for command in cli.get_subcommands().chain([&cli]) {
+        let below = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(below).chain([&cli]) {
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {argument}", command.get_name());
             }
@@ -142,6 +155,10 @@ mod tests {
             let help = command.clone().render_help().to_string();
             let broken = help.lines().find(|line| line.starts_with(&" ".repeat(22)));
             assert_eq!(broken, None, "{}", command.get_name());
+            // What stands below the flags has lines of its own, and a terminal of 100 columns does not break them.
+            let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let long = notes.lines().find(|line| line.chars().count() > 100);
+            assert_eq!(long, None, "{}", command.get_name());
         }
     }
 

@@ -47,13 +47,19 @@ fn notes(man: &Man, page: &mut Vec<u8>) -> io::Result<()> {
 fn write_all(cli: Command, dir: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::system(&format!("write the man pages to {}", dir.display()), &error);
     fs::create_dir_all(dir).map_err(failed)?;
-    // `help` has the others below it; each of those has a page of its own.
-    let commands: Vec<_> = cli.get_subcommands().filter(|command| command.get_name() != "help").cloned().collect();
-    for command in std::iter::once(cli).chain(commands) {
+    for command in pages(cli) {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         let path = dir.join(format!("{name}.1"));
         fs::write(&path, page(command)?).map_err(failed)?;
         line(&path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Every command has a page, also those below others.
+fn pages(command: Command) -> Vec<Command> {
+    // `help` has the others below it, a second time.
+    let below = command.get_subcommands().filter(|command| command.get_name() != "help").cloned().flat_map(pages);
+    let below: Vec<_> = below.collect();
+    std::iter::once(command).chain(below).collect()
 }

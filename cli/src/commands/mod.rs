@@ -5,11 +5,13 @@ mod broadcast;
 mod call;
 mod check;
 mod completions;
+mod drain;
 mod explain;
 mod ls;
 mod man;
 mod send;
 mod serve;
+mod store;
 mod timeline;
 mod top;
 
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Bench(args) if args.connections == 1 => alone(bench::run(common, args)),
         Command::Bench(args) => together(bench::run(common, args)),
         Command::Check(args) => alone(check::run(common, args)),
+        Command::Drain(args) => alone(drain::run(common, args)),
+        Command::Store(args) => store::run(common, args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

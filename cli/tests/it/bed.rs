@@ -1,6 +1,6 @@
 //! A server for each test, and processes of the tool that talk to it.
 
-use answerback_server::{Running, Server, Settings};
+use answerback_server::{End, Running, Server, Settings};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A server in this process, with a directory that is removed with it.
 pub(crate) struct Bed {
     running: Option<Running>,
+    /// Of one that ends by itself when it was asked to leave.
+    admin: Option<(SocketAddr, JoinHandle<End>)>,
     pub(crate) address: SocketAddr,
     pub(crate) place: PathBuf,
 }
@@ -39,11 +41,37 @@ pub(crate) struct Ongoing {
 
 impl Bed {
     pub(crate) fn start() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("answerback-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let place = std::env::temp_dir().join(name);
+        let place = place();
         let running = start_server(&place, ([127, 0, 0, 1], 0).into()).unwrap();
-        Self { address: running.address(), running: Some(running), place }
+        Self { address: running.address(), running: Some(running), admin: None, place }
+    }
+
+    /// With an admin port. It is gone when it was asked to leave and has done so, as a process is.
+    pub(crate) fn start_with_admin() -> Self {
+        let (place, any) = (place(), ([127, 0, 0, 1], 0).into());
+        let settings =
+            Settings { listen: any, admin: Some(any), data_dir: place.join("server"), ..Settings::default() };
+        let running = Server::start(settings).unwrap();
+        let (address, admin) = (running.address(), running.admin_address().unwrap());
+        Self { address, running: None, admin: Some((admin, thread::spawn(|| running.join()))), place }
+    }
+
+    fn drain_command(&self, arguments: &[&str]) -> Command {
+        let admin = self.admin.as_ref().unwrap().0.to_string();
+        self.command(&[&["drain", "--admin", &admin], arguments].concat())
+    }
+
+    pub(crate) fn drain(&self, arguments: &[&str]) -> Ended {
+        finish(self.drain_command(arguments), "")
+    }
+
+    pub(crate) fn start_drain(&self, arguments: &[&str]) -> Ongoing {
+        Ongoing::start(self.drain_command(arguments))
+    }
+
+    /// How the server with the admin port has ended.
+    pub(crate) fn end(mut self) -> End {
+        self.admin.take().unwrap().1.join().unwrap()
     }
 
     /// Ends the server as if it were killed, and starts it at the same place.
@@ -104,8 +132,20 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         drop(self.running.take());
+        if let Some((admin, server)) = self.admin.take().filter(|(_, server)| !server.is_finished()) {
+            // A test that failed has left it running.
+            let _ = tool(&["drain", "--admin", &admin.to_string(), "--deadline", "0"]).output();
+            let _ = server.join();
+        }
         let _ = std::fs::remove_dir_all(&self.place);
     }
+}
+
+/// A directory of its own for each.
+fn place() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("answerback-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    std::env::temp_dir().join(name)
 }
 
 fn start_server(place: &Path, listen: SocketAddr) -> Option<Running> {
@@ -186,7 +226,7 @@ impl Ended {
 }
 
 impl Ongoing {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let out = text_of(child.stdout.take().unwrap());
         let (tell, err) = channel();

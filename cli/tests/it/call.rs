@@ -35,7 +35,7 @@ fn each_way_without_an_answer_has_its_exit_code() {
     bed.run(&["call", "slow", "--timeout", "100ms"]).failed(5, "(timeout, ran: maybe)");
     bed.run(&["send", "slow"]).printed("accepted\n");
     bed.run(&["call", "slow", "--ttl", "50ms"]).failed(5, "(expired, ran: no)");
-    bed.run(&["call", "x", "--durable"]).failed(1, "no store");
+    bed.run(&["call", "nobody", "--durable", "--ttl", "0"]).failed(4, "nobody serves `nobody`");
     let nowhere = finish(tool(&["--server", "127.0.0.1:1", "call", "x"]), "");
     nowhere.failed(6, "cannot connect to 127.0.0.1:1");
     assert!(nowhere.err.contains("answerback-server") && nowhere.err.contains("--server"), "{nowhere:?}");

@@ -1,15 +1,12 @@
 //! The line that shows how a load goes on while it does, for people.
 
 use super::load::{Length, Run};
-use crate::print::{is_error_terminal, status};
+use crate::print::{CLEAR_LINE, is_error_terminal, status};
 use crate::units::{grouped, show_duration, show_rate};
 use std::time::Duration;
 
 /// Often enough to be alive, seldom enough to be read.
 const EVERY: Duration = Duration::from_millis(500);
-
-/// Back to the first column, and nothing behind it.
-const CLEAR: &str = "\r\u{1b}[2K";
 
 /// Writes the line again and again. Only its being dropped ends it; then the line goes away.
 pub(super) async fn show(run: &Run) {
@@ -30,7 +27,7 @@ pub(super) async fn show(run: &Run) {
         let (p50, p99) = (at(0.5), at(0.99));
         let how_far = how_far(now, done, run.load.length);
         let (rate, failed) = (show_rate(rate), grouped(record.failed()));
-        status(&format!("{CLEAR}{how_far}   {rate} calls/s   p50 {p50}   p99 {p99}   errors {failed}"));
+        status(&format!("{CLEAR_LINE}{how_far}   {rate} calls/s   p50 {p50}   p99 {p99}   errors {failed}"));
     }
 }
 
@@ -45,6 +42,6 @@ struct Cleared;
 
 impl Drop for Cleared {
     fn drop(&mut self) {
-        status(CLEAR);
+        status(CLEAR_LINE);
     }
 }
