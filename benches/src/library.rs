@@ -18,12 +18,12 @@ use crate::wire::requesters::{LATENCY_NS_MAX, Requesters};
 use crate::wire::responders::{self, Responders};
 use crate::wire::shape::{self, Shape};
 use crate::wire::system::{Role, Running};
-use crate::wire::visit::{Plan, Sample};
+use crate::wire::visit::{Counted, Plan, Sample};
 use crate::{Outcome, machine, process};
 use answerback::Client;
 use hdrhistogram::Histogram;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -127,7 +127,10 @@ fn visit(running: &Started, plan: &Plan, sides: Sides, threads: u32) -> Outcome<
         let mut requesters = None;
         let watch = Stopwatch::start();
         let seen = if sides == Sides::ByHand {
-            Requesters::open(running, plan).and_then(|opened| requesters.insert(opened).run(plan, running.process()))
+            // Who answers is not asked how much it was; a call that is answered was handled.
+            let handled = AtomicU64::new(0);
+            Requesters::open(running, plan)
+                .and_then(|opened| requesters.insert(opened).run(plan, running.process(), &handled))
         } else {
             runtime(threads)?.block_on(call_with_library(running, plan))
         };
@@ -235,7 +238,8 @@ async fn call_with_library(running: &Started, plan: &Plan) -> Outcome<Sample> {
     for seen in tasks.join_all().await {
         latencies.add(seen?)?;
     }
-    Ok(Sample::new(&latencies, latencies.len(), elapsed, before.zip(after)))
+    let counted = Counted { answered: latencies.len(), handled: latencies.len(), elapsed };
+    Ok(Sample::new(&latencies, counted, before.zip(after)))
 }
 
 /// One call after another; their latencies once they count.

@@ -6,6 +6,8 @@
 //!  wire    a call over loopback                the server in a process of its own, beside a relay as the limit
 //!  client  the client library                  beside clients that are written by hand, on the same server
 //!  idle    connections that do nothing         the server in a process of its own
+//!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
+//!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
 //! ```
 
 // Tables for people are what this program is for.
@@ -15,10 +17,13 @@
 mod allocations;
 mod codec;
 mod core_alone;
+mod durable;
+mod folder;
 mod idle;
 mod library;
 mod machine;
 mod process;
+mod store;
 mod table;
 mod timing;
 mod wire;
@@ -49,6 +54,10 @@ enum Question {
     Client(library::Arguments),
     /// Memory of idle connections, and what they cost those that are busy
     Idle(idle::Arguments),
+    /// Requests that are on disk before they count, beside JetStream and Redis
+    Durable(durable::Arguments),
+    /// What a store with much in it costs: restarts, snapshots, and what is left when it was emptied
+    Store(store::Arguments),
     /// The relay itself; `wire` starts it
     #[command(hide = true)]
     Relay,
@@ -61,6 +70,8 @@ fn main() -> ExitCode {
         Question::Wire(arguments) => wire::run(&arguments),
         Question::Client(arguments) => library::run(&arguments),
         Question::Idle(arguments) => idle::run(&arguments),
+        Question::Durable(arguments) => durable::run(&arguments),
+        Question::Store(arguments) => store::run(&arguments),
         Question::Relay => wire::relay::serve(),
     };
     match outcome {

@@ -1,10 +1,11 @@
 //! What the kernel says about a process: time on a processor, context switches, memory.
 
 use crate::Outcome;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a process has used since it began, and holds now.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Usage {
     pub(crate) switches: u64,
     /// Bytes resident.
     pub(crate) resident_bytes: u64,
+    /// How often disks were told to make what they have permanent: by anybody on this machine, so keep it quiet.
+    pub(crate) disk_flushes: u64,
 }
 
 /// What process `id` uses.
@@ -26,7 +29,13 @@ pub(crate) fn usage(id: u32) -> Outcome<Usage> {
     let resident_bytes =
         number_in(&format!("/proc/{id}/status"), "VmRSS:").ok_or("/proc/PID/status has no VmRSS")? << 10;
     let cpu_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Ok(Usage { cpu_seconds, switches: switches(id)?, resident_bytes })
+    Ok(Usage { cpu_seconds, switches: switches(id)?, resident_bytes, disk_flushes: disk_flushes() })
+}
+
+/// The most bytes of process `id` that have been resident.
+pub(crate) fn peak_bytes(id: u32) -> Outcome<u64> {
+    let kib = number_in(&format!("/proc/{id}/status"), "VmHWM:").ok_or("/proc/PID/status has no VmHWM")?;
+    Ok(kib << 10)
 }
 
 /// Bytes of this process that are resident.
@@ -43,6 +52,12 @@ fn switches(id: u32) -> Outcome<u64> {
         }
     }
     Ok(sum)
+}
+
+/// The 16th figure behind the name of each disk; kernels before 5.5 do not have it.
+fn disk_flushes() -> u64 {
+    let disks = fs::read_to_string("/proc/diskstats").unwrap_or_default();
+    disks.lines().filter_map(|line| line.split_whitespace().nth(18)?.parse::<u64>().ok()).sum()
 }
 
 fn number_in(file: &str, name: &str) -> Option<u64> {
@@ -70,19 +85,56 @@ pub(crate) struct Owned {
 impl Owned {
     /// Starts `command` and waits for the line of its output in which `find` finds what it looks for.
     pub(crate) fn start<T>(command: &mut Command, find: impl Fn(&str) -> Option<T>) -> Outcome<(Self, T)> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut owned = Self { child: child.map_err(|error| format!("cannot start {program}: {error}"))? };
+        let mut owned = Self::spawn(command.stdout(Stdio::piped()))?;
         let output = owned.child.stdout.take().ok_or("the child's output is not piped")?;
+        owned.wait_for_line(output, find)
+    }
+
+    /// The same for a program that says it on standard error.
+    pub(crate) fn start_by_error<T>(command: &mut Command, find: impl Fn(&str) -> Option<T>) -> Outcome<(Self, T)> {
+        let mut owned = Self::spawn(command.stderr(Stdio::piped()))?;
+        let output = owned.child.stderr.take().ok_or("the child's errors are not piped")?;
+        owned.wait_for_line(output, find)
+    }
+
+    fn spawn(command: &mut Command) -> Outcome<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::piped()).spawn();
+        Ok(Self { child: child.map_err(|error| format!("cannot start {program}: {error}"))? })
+    }
+
+    fn wait_for_line<T>(
+        self,
+        output: impl Read + Send + 'static,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Outcome<(Self, T)> {
         let mut lines = BufReader::new(output).lines();
+        let mut said = String::new();
         while let Some(line) = lines.next() {
-            if let Some(found) = find(&line?) {
+            let line = line?;
+            if let Some(found) = find(&line) {
                 // The pipe is read to its end, so that the child never waits for us.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Ok((owned, found));
+                return Ok((self, found));
+            }
+            said = line;
+        }
+        Err(format!("a program ended without saying where it listens; its last words: {said}").into())
+    }
+
+    /// Asks it to leave and waits until it has, for so long at most.
+    pub(crate) fn leave(mut self, within: Duration) -> Outcome<()> {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, Signal::TERM)?;
+        let end = Instant::now() + within;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("it left with {status}").into()),
+                None if Instant::now() > end => return Err("it does not leave".into()),
+                None => std::thread::park_timeout(Duration::from_millis(5)),
             }
         }
-        Err(format!("{program} ended without saying where it listens").into())
     }
 
     /// Its process id.

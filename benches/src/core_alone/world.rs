@@ -225,7 +225,7 @@ impl Meter {
     }
 }
 
-/// No limit is reached, and no connection is ever silent for too long.
+/// As servers run, with a store that is never asked to save; no limit is reached, and no connection is ever silent for too long.
 fn settings() -> Settings {
     let limits = Limits {
         requests_per_action: usize::MAX,
@@ -233,5 +233,5 @@ fn settings() -> Settings {
         bytes_in_all: usize::MAX,
         ..Limits::default()
     };
-    Settings { heartbeat: Duration::from_secs(365 * 24 * 3_600), limits, ..Settings::default() }
+    Settings { heartbeat: Duration::from_secs(365 * 24 * 3_600), limits, has_store: true, ..Settings::default() }
 }

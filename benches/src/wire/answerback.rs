@@ -1,9 +1,10 @@
 //! Answerback as a system under test: the server in a process of its own, on ports that the kernel picks.
 
 use super::ServerArguments;
-use super::frames::{ACTION, Frames};
+use super::frames::{ACTION, Asking, Frames};
 use super::system::{Opened, Role, Running, System};
 use crate::Outcome;
+use crate::folder::Folder;
 use crate::process::Owned;
 use answerback_protocol::envelope::Envelope;
 use answerback_protocol::frames::{Hello, Serve};
@@ -12,7 +13,7 @@ use answerback_protocol::{ClientFrame, Name, ServerFrame, SessionId};
 use bytes::BytesMut;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,27 +39,9 @@ pub(crate) enum Answerback {
 pub(crate) struct Started {
     /// Ends before its directory goes.
     process: Option<Owned>,
-    _data: Option<DataDirectory>,
+    _data: Option<Folder>,
     address: SocketAddr,
-}
-
-/// A directory for the data of one server, removed when this is dropped.
-struct DataDirectory(PathBuf);
-
-impl DataDirectory {
-    fn new() -> Outcome<Self> {
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("answerback-benches-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for DataDirectory {
-    fn drop(&mut self) {
-        // What cannot be removed stays in the system's folder for such things.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    asking: Asking,
 }
 
 impl Answerback {
@@ -88,23 +71,41 @@ impl System for Answerback {
 }
 
 impl Answerback {
+    /// The program that it starts.
+    pub(crate) fn program(&self) -> Outcome<&Path> {
+        match self {
+            Self::Program { program, .. } => Ok(program),
+            Self::At(address) => Err(format!("the server at {address} is not ours to start").into()),
+        }
+    }
+
     /// Starts it, or finds it running.
     pub(crate) fn launch(&self) -> Outcome<Started> {
         match self {
-            Self::At(address) => Ok(Started { process: None, _data: None, address: *address }),
+            Self::At(address) => Ok(Started::at(*address)),
             Self::Program { program, connections } => {
-                let data = DataDirectory::new()?;
+                let data = Folder::new()?;
                 let mut command = Command::new(program);
                 command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--log", "warn"]);
-                command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir").arg(&data.0);
+                command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir").arg(data.path());
                 let (process, address) = Owned::start(&mut command, listening_at)?;
-                Ok(Started { process: Some(process), _data: Some(data), address })
+                Ok(Started { process: Some(process), _data: Some(data), address, asking: Asking::Call })
             }
         }
     }
 }
 
 impl Started {
+    /// A server that listens there, in a process that somebody else owns.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { process: None, _data: None, address, asking: Asking::Call }
+    }
+
+    /// Makes its requesters ask in another way.
+    pub(crate) fn asking(self, asking: Asking) -> Self {
+        Self { asking, ..self }
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -112,7 +113,7 @@ impl Started {
 }
 
 /// The address in the line of the banner that says where clients connect.
-fn listening_at(line: &str) -> Option<SocketAddr> {
+pub(crate) fn listening_at(line: &str) -> Option<SocketAddr> {
     line.trim_start().strip_prefix("listen")?.trim().parse().ok()
 }
 
@@ -134,7 +135,7 @@ impl Running for Started {
             let action = Name::new(ACTION).map_err(|problem| format!("{problem:?}"))?;
             exchange(&mut stream, &Serve { action, credit: CREDIT }.into(), "serving")?;
         }
-        Ok((stream, Box::new(Frames::default())))
+        Ok((stream, Box::new(Frames::asking(self.asking))))
     }
 }
 

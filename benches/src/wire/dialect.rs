@@ -13,7 +13,8 @@ pub(crate) trait Dialect: Send {
     /// Writes the answer to the call that was heard with this `reply_to`.
     fn answer(&mut self, reply_to: &[u8], data: &[u8], out: &mut Vec<u8>);
 
-    /// All that one read brought has been heard. What else there is to say, such as acknowledgements, is written now.
+    /// All that one read brought has been heard, or the first calls have been made. What else there is to say, such as
+    /// acknowledgements, is written now.
     fn end_of_batch(&mut self, out: &mut Vec<u8>);
 }
 
@@ -33,6 +34,11 @@ pub(crate) enum Heard<'b> {
         id: u64,
         /// How much data came with it.
         data_bytes: usize,
+    },
+    /// A send of ours was taken.
+    Accepted {
+        /// Which send.
+        id: u64,
     },
     /// Something that concerns the dialect alone.
     Nothing,

@@ -18,14 +18,41 @@ pub(crate) const ACTION: &str = "bench";
 const DELIVER: &[u8] = b"{\"type\":\"deliver\",\"id\":";
 const REQUEST: &[u8] = b"{\"type\":\"request\",\"id\":";
 const REPLY: &[u8] = b"{\"type\":\"reply\",\"id\":";
-const REQUEST_END: &[u8] = b",\"action\":\"bench\"}";
+const ACCEPTED: &[u8] = b"{\"type\":\"accepted\",\"id\":";
 const PING: &[u8] = b"{\"type\":\"ping\"";
 const ACK: &[u8] = b"{\"type\":\"ack\"";
 const PONG: &[u8] = b"{\"type\":\"pong\"}";
 
+/// How requests are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// A call that says nothing but what it must.
+    #[default]
+    Call,
+    /// A call that is on disk before it counts.
+    DurableCall,
+    /// A send, which is answered as soon as the broker has it.
+    Send,
+    /// A send that is on disk before it counts.
+    DurableSend,
+}
+
+impl Asking {
+    /// What stands behind the id.
+    fn request_end(self) -> &'static [u8] {
+        match self {
+            Self::Call => b",\"action\":\"bench\"}",
+            Self::DurableCall => b",\"action\":\"bench\",\"durable\":true}",
+            Self::Send => b",\"action\":\"bench\",\"reply\":false}",
+            Self::DurableSend => b",\"action\":\"bench\",\"durable\":true,\"reply\":false}",
+        }
+    }
+}
+
 /// One connection's side of the conversation.
 #[derive(Default)]
 pub(super) struct Frames {
+    asking: Asking,
     /// Replies heard on this connection.
     replies: u64,
     acked: u64,
@@ -45,7 +72,7 @@ impl Dialect for Frames {
     }
 
     fn ask(&mut self, id: u64, data: &[u8], out: &mut Vec<u8>) {
-        put(REQUEST, itoa::Buffer::new().format(id).as_bytes(), REQUEST_END, data, out);
+        put(REQUEST, itoa::Buffer::new().format(id).as_bytes(), self.asking.request_end(), data, out);
     }
 
     fn answer(&mut self, reply_to: &[u8], data: &[u8], out: &mut Vec<u8>) {
@@ -68,6 +95,11 @@ impl Dialect for Frames {
 }
 
 impl Frames {
+    /// Asks in this way.
+    pub(super) fn asking(asking: Asking) -> Self {
+        Self { asking, ..Self::default() }
+    }
+
     fn understand<'b>(&mut self, head: &'b [u8], data: &'b [u8]) -> Outcome<Heard<'b>> {
         if let Some(rest) = head.strip_prefix(DELIVER).or_else(|| head.strip_prefix(REQUEST)) {
             return Ok(Heard::Call { reply_to: digits(rest), data });
@@ -79,8 +111,10 @@ impl Frames {
             }
             self.replies += 1;
             self.bytes_not_acked += data.len() as u64;
-            let id = id.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-            return Ok(Heard::Answer { id, data_bytes: data.len() });
+            return Ok(Heard::Answer { id: number(id), data_bytes: data.len() });
+        }
+        if let Some(rest) = head.strip_prefix(ACCEPTED) {
+            return Ok(Heard::Accepted { id: number(digits(rest)) });
         }
         if head.starts_with(PING) {
             self.pings += 1;
@@ -95,9 +129,15 @@ fn unexpected(head: &[u8]) -> Box<dyn std::error::Error + Send + Sync> {
     format!("the server says {}", String::from_utf8_lossy(head).escape_debug()).into()
 }
 
-fn digits(text: &[u8]) -> &[u8] {
+/// The digits at the beginning.
+pub(crate) fn digits(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     &text[..end]
+}
+
+/// What digits mean.
+pub(crate) fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0'))))
 }
 
 /// Writes a frame whose head comes in three pieces.
@@ -129,6 +169,14 @@ mod tests {
         Frames::default().ask(17, b"{}", &mut out);
         let Ok(ClientFrame::Request(request)) = ClientFrame::read(head(&out)) else { panic!("not a request") };
         assert_eq!((request.id.get(), request.action.as_str()), (17, ACTION));
+        for (asking, durable, reply) in
+            [(Asking::DurableCall, true, true), (Asking::Send, false, false), (Asking::DurableSend, true, false)]
+        {
+            out.clear();
+            Frames::asking(asking).ask(17, b"{}", &mut out);
+            let Ok(ClientFrame::Request(request)) = ClientFrame::read(head(&out)) else { panic!("not a request") };
+            assert_eq!((request.durable, request.reply), (durable, reply), "{asking:?}");
+        }
         out.clear();
         Frames::default().answer(b"18", b"{}", &mut out);
         let Ok(ClientFrame::Answer(answer)) = ClientFrame::read(head(&out)) else { panic!("not a reply") };

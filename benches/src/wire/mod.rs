@@ -8,7 +8,7 @@
 //! take turns within a round, so that a change of the machine's mood hits all of them; figures are medians over rounds.
 
 pub(crate) mod answerback;
-mod dialect;
+pub(crate) mod dialect;
 pub(crate) mod frames;
 mod link;
 pub(crate) mod relay;
@@ -75,7 +75,8 @@ pub(crate) struct ServerArguments {
     pub(crate) address: Option<SocketAddr>,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A time for a visit.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(seconds),
         _ => Err("seconds are a number from 0.1 to 3600".to_owned()),

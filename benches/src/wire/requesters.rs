@@ -3,11 +3,12 @@
 use super::dialect::Heard;
 use super::link::{Link, SCRATCH_BYTES};
 use super::system::{Role, Running};
-use super::visit::{Plan, Sample};
+use super::visit::{Counted, Plan, Sample};
 use crate::Outcome;
 use crate::process::{self, Usage};
 use hdrhistogram::Histogram;
 use mio::{Events, Poll};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nobody waits longer than this for any answer at all; then something is broken.
@@ -53,19 +54,23 @@ impl Requesters {
     }
 
     /// Runs the load: first what warms up, then what counts, then until every call is answered.
-    pub(crate) fn run(&mut self, plan: &Plan, process: Option<u32>) -> Outcome<Sample> {
+    /// `handled` counts what the responders do meanwhile.
+    pub(crate) fn run(&mut self, plan: &Plan, process: Option<u32>, handled: &AtomicU64) -> Outcome<Sample> {
         for (index, link) in self.links.iter_mut().enumerate() {
             for place in 0..self.calls.in_flight {
                 self.calls.ask((index * self.calls.in_flight + place) as u64, link);
             }
+            link.dialect.end_of_batch(&mut link.out);
             link.flush()?;
         }
         self.turn_for(plan.warmup)?;
         self.calls.latencies.reset();
-        let (before, answered, begin) = (usage_of(process)?, self.calls.answered, Instant::now());
+        let counts = |calls: &Calls| (calls.answered, handled.load(Ordering::Relaxed));
+        let (before, counted, begin) = (usage_of(process)?, counts(&self.calls), Instant::now());
         self.turn_for(plan.counted)?;
-        let (elapsed, after) = (begin.elapsed(), usage_of(process)?);
-        let sample = Sample::new(&self.calls.latencies, self.calls.answered - answered, elapsed, before.zip(after));
+        let (elapsed, now, after) = (begin.elapsed(), counts(&self.calls), usage_of(process)?);
+        let calls = Counted { answered: now.0 - counted.0, handled: now.1 - counted.1, elapsed };
+        let sample = Sample::new(&self.calls.latencies, calls, before.zip(after));
         self.finish()?;
         Ok(sample)
     }
@@ -98,8 +103,11 @@ impl Requesters {
             let now = self.calls.now();
             let Some(link) = self.links.get_mut(event.token().0) else { continue };
             let open = link.turn(&mut self.scratch, |heard, dialect, out| {
-                let Heard::Answer { id, data_bytes } = heard else { return Ok(()) };
-                let next = self.calls.take_answer(id, data_bytes, now)?;
+                let next = match heard {
+                    Heard::Answer { id, data_bytes } => self.calls.take_answer(id, data_bytes, now)?,
+                    Heard::Accepted { id } => self.calls.take(id, now),
+                    Heard::Call { .. } | Heard::Nothing => None,
+                };
                 if let Some(id) = next {
                     dialect.ask(id, &self.calls.data, out);
                 }
@@ -144,15 +152,20 @@ impl Calls {
         if data_bytes != self.data.len() {
             return Err(format!("an answer has {data_bytes} bytes instead of {}", self.data.len()).into());
         }
+        Ok(self.take(id, now))
+    }
+
+    /// The same where no data comes with it.
+    fn take(&mut self, id: u64, now: u64) -> Option<u64> {
         let place = (id % self.places) as usize;
         self.latencies.saturating_record(now.saturating_sub(self.made_at[place]));
         self.answered += 1;
         if !self.asking {
             self.waiting -= 1;
-            return Ok(None);
+            return None;
         }
         self.made_at[place] = now;
-        Ok(Some(id + self.places))
+        Some(id + self.places)
     }
 }
 

@@ -6,7 +6,7 @@ use super::system::{Role, Running};
 use crate::Outcome;
 use mio::{Events, Poll, Token, Waker};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Connections that answer, or are only there.
 pub(crate) struct Responders {
@@ -14,6 +14,7 @@ pub(crate) struct Responders {
     links: Vec<Link>,
     scratch: Vec<u8>,
     stop: Stop,
+    handled: Arc<AtomicU64>,
 }
 
 /// Ends the responders of another thread.
@@ -33,12 +34,17 @@ impl Responders {
         }
         let waker = Arc::new(Waker::new(poll.registry(), Token(count))?);
         let stop = Stop { asked: Arc::new(AtomicBool::new(false)), waker };
-        Ok(Self { poll, links, scratch: vec![0; SCRATCH_BYTES + 2 * data_bytes], stop })
+        Ok(Self { poll, links, scratch: vec![0; SCRATCH_BYTES + 2 * data_bytes], stop, handled: Arc::default() })
     }
 
     /// What ends `run`.
     pub(crate) fn stop(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// Counts the calls that were taken.
+    pub(crate) fn handled(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.handled)
     }
 
     /// Answers until asked to stop.
@@ -54,19 +60,21 @@ impl Responders {
             }
             for event in &events {
                 let Some(link) = self.links.get_mut(event.token().0) else { continue };
-                if !link.turn(&mut self.scratch, answer)? {
+                let mut taken = 0;
+                let open = link.turn(&mut self.scratch, |heard, dialect, out| {
+                    if let Heard::Call { reply_to, data } = heard {
+                        dialect.answer(reply_to, data, out);
+                        taken += 1;
+                    }
+                    Ok(())
+                })?;
+                self.handled.fetch_add(taken, Ordering::Relaxed);
+                if !open {
                     return Err("the connection of a responder was closed".into());
                 }
             }
         }
     }
-}
-
-fn answer(heard: Heard<'_>, dialect: &mut dyn super::dialect::Dialect, out: &mut Vec<u8>) -> Outcome<()> {
-    if let Heard::Call { reply_to, data } = heard {
-        dialect.answer(reply_to, data, out);
-    }
-    Ok(())
 }
 
 impl Stop {

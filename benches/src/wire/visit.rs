@@ -27,6 +27,8 @@ pub(crate) struct Plan {
 pub(crate) struct Sample {
     /// Calls answered in each second.
     pub(crate) calls_per_second: f64,
+    /// What the responders took in each second. For calls the same, but for sends nobody waits for them.
+    pub(crate) handled_per_second: f64,
     /// Latencies in microseconds: half of the calls were quicker, 99 %, 99.9 %.
     pub(crate) p50_us: f64,
     /// See `p50_us`.
@@ -37,6 +39,17 @@ pub(crate) struct Sample {
     pub(crate) cost: Option<Cost>,
 }
 
+/// What happened in the time that counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    /// Calls that were answered.
+    pub(crate) answered: u64,
+    /// Calls that responders took.
+    pub(crate) handled: u64,
+    /// How long it was.
+    pub(crate) elapsed: Duration,
+}
+
 /// What the process of a system used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
@@ -44,25 +57,24 @@ pub(crate) struct Cost {
     pub(crate) cpu_seconds_per_100k: f64,
     /// Context switches for each call.
     pub(crate) switches_per_call: f64,
+    /// How often the machine's disks were told to make what they have permanent, for each call.
+    pub(crate) flushes_per_call: f64,
     /// MiB resident at the end.
     pub(crate) resident_mib: f64,
 }
 
 impl Sample {
-    /// What `calls` calls in `elapsed` mean.
-    pub(crate) fn new(
-        latencies: &Histogram<u64>,
-        calls: u64,
-        elapsed: Duration,
-        usage: Option<(Usage, Usage)>,
-    ) -> Self {
+    /// What was counted, as figures.
+    pub(crate) fn new(latencies: &Histogram<u64>, counted: Counted, usage: Option<(Usage, Usage)>) -> Self {
+        let Counted { answered, handled, elapsed } = counted;
         let us = |quantile| latencies.value_at_quantile(quantile) as f64 / 1_000.0;
         Self {
-            calls_per_second: calls as f64 / elapsed.as_secs_f64(),
+            calls_per_second: answered as f64 / elapsed.as_secs_f64(),
+            handled_per_second: handled as f64 / elapsed.as_secs_f64(),
             p50_us: us(0.5),
             p99_us: us(0.99),
             p999_us: us(0.999),
-            cost: usage.map(|(before, after)| Cost::new(before, after, calls.max(1) as f64)),
+            cost: usage.map(|(before, after)| Cost::new(before, after, answered.max(1) as f64)),
         }
     }
 }
@@ -72,6 +84,7 @@ impl Cost {
         Self {
             cpu_seconds_per_100k: (after.cpu_seconds - before.cpu_seconds) / calls * 100_000.0,
             switches_per_call: (after.switches - before.switches) as f64 / calls,
+            flushes_per_call: (after.disk_flushes - before.disk_flushes) as f64 / calls,
             resident_mib: after.resident_bytes as f64 / f64::from(1 << 20),
         }
     }
@@ -80,12 +93,12 @@ impl Cost {
 /// Puts a load on `running` and tells what was seen.
 pub(crate) fn visit(running: &dyn Running, plan: &Plan) -> Outcome<Sample> {
     let responders = Responders::open(running, Role::Responder, running.responders(plan.shape), plan.data_bytes)?;
-    let stop = responders.stop();
+    let (stop, handled) = (responders.stop(), responders.handled());
     std::thread::scope(|scope| {
         let answering = scope.spawn(move || responders.run());
         let mut requesters = None;
-        let seen =
-            Requesters::open(running, plan).and_then(|opened| requesters.insert(opened).run(plan, running.process()));
+        let seen = Requesters::open(running, plan)
+            .and_then(|opened| requesters.insert(opened).run(plan, running.process(), &handled));
         // The requesters stay connected until the responders have stopped, who else might see a relay hang up.
         stop.ask()?;
         let answered = answering.join().map_err(|_| "the responders panicked")?;
