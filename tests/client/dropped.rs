@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 const CALLS: usize = 1_000;
 const CONCURRENCY: u32 = 64;
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than the grace time of the broker, for which work is not told to stop after a restart.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Work that is under way, counted by what lives in it.
 #[derive(Clone, Default)]

@@ -202,13 +202,36 @@ async fn with_info_an_answer_says_where_its_time_went_and_by_whom() {
 }
 
 #[tokio::test]
-async fn durable_is_refused_by_a_server_without_a_store() {
-    let (_broker, client) = one_client().await;
+async fn durable_is_on_disk_before_it_is_accepted() {
+    let (broker, client) = one_client().await;
+    soon("the send", client.send("later", 7).durable()).await.unwrap();
+    let written = broker.report().await.unwrap().store.journal.report;
+    assert!(written.syncs >= 1 && written.items == 1, "{written:?}");
     client.serve("job", |(): ()| async move { answerback::Ok(()) }).await.unwrap();
-    for error in
-        [client.call::<()>("job", ()).durable().await.unwrap_err(), client.send("job", ()).durable().await.unwrap_err()]
-    {
-        assert_eq!(told(&error), (Code::Unavailable, Ran::No, true));
-        assert!(error.message().contains("send it without `durable`"), "{error}");
+    soon("the answer", client.call::<()>("job", ()).durable()).await.unwrap();
+}
+
+#[tokio::test]
+async fn durable_sends_survive_a_server_that_is_killed() {
+    let broker = TestBroker::start().await;
+    let client = broker.builder("client").connect().await.unwrap();
+    for n in 0..10_u32 {
+        soon("the send", client.send("later", n).durable()).await.unwrap();
+    }
+    client.close().await;
+    broker.stop().await;
+    broker.start_again().await;
+    let service = broker.builder("service").connect().await.unwrap();
+    let (seen, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |n: u32| {
+        let seen = seen.clone();
+        async move {
+            seen.send(n).unwrap();
+            answerback::Ok(())
+        }
+    };
+    service.serve("later", handler).await.unwrap();
+    for n in 0..10 {
+        assert_eq!(soon("a delivery", heard.recv()).await, Some(n));
     }
 }

@@ -26,5 +26,6 @@ mod resuming;
 mod sends;
 mod services;
 mod states;
+mod stored;
 mod streams;
 mod support;

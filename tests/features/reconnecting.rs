@@ -24,6 +24,14 @@ async fn restart(broker: &TestBroker, clients: &[&Client]) {
     broker.start_again().await;
 }
 
+/// The same, and the new server knows nothing of the old one.
+async fn restart_with_nothing(broker: &TestBroker, clients: &[&Client]) {
+    broker.stop().await;
+    broker.forget().await;
+    until("the loss of the server", || clients.iter().all(|client| !client.state().is_connected())).await;
+    broker.start_again().await;
+}
+
 /// Seed 7: services are there again after a restart of the server, without a word from their program.
 #[tokio::test]
 async fn a_service_and_its_caller_find_each_other_again_after_a_restart() {
@@ -52,6 +60,22 @@ async fn calls_with_attempts_survive_a_restart() {
     assert!(gate.begun() <= 20, "{} runs", gate.begun());
 }
 
+/// A server with a store finds the handler and the caller of what was under way, and nobody notices.
+#[tokio::test]
+async fn at_most_once_calls_under_way_survive_a_restart() {
+    let broker = TestBroker::start().await;
+    let (service, caller, gate) = (eager(&broker, "service").await, eager(&broker, "caller").await, Gate::new());
+    serve_gated(&service, "job", 64, &gate).await;
+    let calls: Vec<_> = (0..10).map(|n| begin(caller.call::<u32>("job", n))).collect();
+    gate.until_begun(10).await;
+    restart(&broker, &[&service, &caller]).await;
+    gate.let_go(100);
+    for (n, call) in (0..).zip(calls) {
+        assert_eq!(soon("an answer", call).await.unwrap().unwrap(), n);
+    }
+    assert_eq!(gate.begun(), 10);
+}
+
 /// Seed 34: what may run only once is not run twice, and its caller is told that nobody knows.
 #[tokio::test]
 async fn at_most_once_calls_under_way_end_as_maybe_and_are_not_asked_again() {
@@ -60,7 +84,7 @@ async fn at_most_once_calls_under_way_end_as_maybe_and_are_not_asked_again() {
     serve_gated(&service, "job", 64, &gate).await;
     let calls: Vec<_> = (0..10).map(|n| begin(caller.call::<u32>("job", n))).collect();
     gate.until_begun(10).await;
-    restart(&broker, &[&service, &caller]).await;
+    restart_with_nothing(&broker, &[&service, &caller]).await;
     for call in calls {
         let error = soon("the word on it", call).await.unwrap().unwrap_err();
         assert_eq!(told(&error), (Code::Disconnected, Ran::Maybe, false));
@@ -104,7 +128,7 @@ async fn work_of_a_lost_session_is_stopped_and_never_more_runs_at_once_than_was_
     serve_gated(&service, "job", 2, &gate).await;
     let calls: Vec<_> = (0..4).map(|n| begin(caller.call::<u32>("job", n).attempts(2))).collect();
     gate.until_begun(2).await;
-    restart(&broker, &[&service, &caller]).await;
+    restart_with_nothing(&broker, &[&service, &caller]).await;
     gate.until_begun(4).await;
     gate.let_go(100);
     for call in calls {
@@ -126,7 +150,7 @@ async fn work_that_is_stopped_does_not_answer_for_the_same_work_given_again() {
     let call = begin(caller.call::<u32>("job", 7).attempts(2));
     gate.until_begun(1).await;
     proxy.refuse(true);
-    restart(&broker, &[&service, &caller]).await;
+    restart_with_nothing(&broker, &[&service, &caller]).await;
     // The caller is back first, so that its call waits for the service.
     until_told("the call in the queue", &caller, "$stats", |told| told["queued"] == 1).await;
     proxy.refuse(false);

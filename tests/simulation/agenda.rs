@@ -24,6 +24,26 @@ pub(crate) enum Event {
     Leave,
     /// By now nothing may be left in the broker.
     End,
+    /// Steps of the journal were written, or could not be.
+    Synced { life: u32, upto: u64 },
+    /// Time for a snapshot.
+    Round { life: u32 },
+    /// Time for the next piece of it.
+    Piece { life: u32 },
+    /// A snapshot was written.
+    Saved { life: u32 },
+    /// The disk fails from now on.
+    DiskFails,
+    /// The disk works again.
+    DiskWorks,
+    /// The server is killed, or asked to leave and start again.
+    Misfortune,
+    /// The server has drained and stops.
+    Stop { life: u32 },
+    /// The server is started again.
+    Start { clean: bool },
+    /// More of what the store held is read.
+    Stream { life: u32 },
 }
 
 /// Why a client wanted to be woken.

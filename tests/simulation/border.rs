@@ -3,7 +3,7 @@
 //! This is a model of what has been said, not of what the broker thinks: it knows sessions, who serves what with how much
 //! credit, which deliveries are open and in which order requests arrived. It decides nothing.
 
-use crate::ledger::{Kind, Ledger, Token, hold};
+use crate::ledger::{Asked, Kind, Ledger, Token, hold};
 use answerback_broker::{ConnectionId, Settings, Time};
 use answerback_protocol::frames::{Answer, Request, Resume};
 use answerback_protocol::{ClientFrame, Payload, RequestId, SessionId};
@@ -33,6 +33,18 @@ pub(crate) struct Border {
     pub(crate) expected: Vec<Expected>,
     pub(crate) drain_until: Option<Time>,
     pub(crate) drained: bool,
+    /// Which life of the broker this is.
+    pub(crate) life: u32,
+    /// A drain has begun in some life.
+    pub(crate) ever_drained: bool,
+    /// When the disk failed last.
+    pub(crate) disk_failed: Option<Time>,
+    /// What was taken back from the store in this life, and may be over the limits.
+    pub(crate) restored_bytes: usize,
+    /// Until when a client is told that the server has restarted.
+    pub(crate) restarted_until: Option<Time>,
+    /// All deliveries there ever were.
+    pub(crate) ever: BTreeMap<u64, Token>,
     arrivals: u64,
 }
 
@@ -109,6 +121,12 @@ impl Border {
             expected: Vec::new(),
             drain_until: None,
             drained: false,
+            life: 0,
+            ever_drained: false,
+            disk_failed: None,
+            restored_bytes: 0,
+            restarted_until: None,
+            ever: BTreeMap::new(),
             arrivals: 0,
         }
     }
@@ -142,7 +160,7 @@ impl Border {
             ClientFrame::Request(request) => self.request(ledger, now, (connection, session), request, data),
             ClientFrame::Cancel(cancel) => {
                 if let Some(token) = self.ids.get(&(session, cancel.id)) {
-                    ledger.asked[*token].cancelled = true;
+                    (ledger.asked[*token].cancelled, ledger.asked[*token].ever_cancelled) = (true, true);
                 }
             }
             ClientFrame::Answer(answer) => self.answer(ledger, now, session, answer, data),
@@ -179,6 +197,7 @@ impl Border {
             && ledger.asked[token].kind == Kind::Malformed
         {
             ledger.asked[token].arrived.get_or_insert(now);
+            ledger.asked[token].arrives(now, self.settings.default_timeout, None);
             self.ids.insert((session, id), token);
             self.expected.push(Expected::Answer(connection, id));
         }
@@ -187,12 +206,16 @@ impl Border {
     /// A connection is gone.
     pub(crate) fn disconnected(&mut self, now: Time, connection: ConnectionId) {
         let Some(id) = self.connections.remove(&connection).flatten() else { return };
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.connection == Some(connection) {
-            session.connection = None;
-            session.gone_at = Some(now);
-            self.doubt(id, true);
+        if self.sessions.get(&id).is_none_or(|session| session.connection != Some(connection)) {
+            return;
         }
+        self.lose_what_was_not_said(now, id);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.connection = None;
+        session.gone_at = Some(now);
+        // It has the whole grace time again.
+        session.must_resume = false;
+        self.doubt(id, true);
     }
 
     fn doubt(&mut self, session: SessionId, unsure: bool) {
@@ -206,6 +229,7 @@ impl Border {
         self.connections.insert(connection, Some(id));
         self.doubt(id, true);
         self.expected.push(Expected::Welcome(connection));
+        self.lose_what_was_not_said(now, id);
         let known = self.sessions.contains_key(&id);
         let session = self.sessions.entry(id).or_default();
         session.must_be_resumed = match session.gone_at {
@@ -223,9 +247,26 @@ impl Border {
         session.serving.values_mut().for_each(|(_, current)| *current = false);
     }
 
+    /// Who has not said within the grace time what it holds, holds no more than it has said by then.
+    pub(crate) fn lose_what_was_not_said(&mut self, now: Time, id: SessionId) {
+        let grace = self.settings.session_grace;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.must_resume && session.welcomed.is_some_and(|at| now >= at + grace) {
+            session.must_resume = false;
+            let holding = std::mem::take(&mut session.holding);
+            self.deliveries.retain(|(session, delivery), _| *session != id || holding.contains(delivery));
+        }
+    }
+
     /// Whether a client counts on its session: it was welcomed, so whatever it asked may be on its way.
     pub(crate) fn at_stake(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|session| session.confirmed)
+    }
+
+    /// Whether its caller would be told at once how it ended.
+    pub(crate) fn hears(&self, asked: &Asked) -> bool {
+        let connection = self.sessions.get(&asked.session).and_then(|session| session.connection);
+        connection.is_some() && connection == asked.announced.map(|(_, on)| on)
     }
 
     fn request(
@@ -248,9 +289,18 @@ impl Border {
         }
         self.ids.insert((session, request.id), token);
         let first_time = ledger.asked[token].arrived.is_none();
+        let life = self.life;
+        let journaled = self.is_durable(&ledger.asked[token]);
+        let whole = self.whole(request);
         let asked = &mut ledger.asked[token];
         asked.announced = Some((now, connection));
-        if !request.reply {
+        asked.journaled |= journaled;
+        asked.again |= request.again && life > 0;
+        if asked.life.replace(life) != Some(life) {
+            asked.arrives(now, whole, request.ttl);
+            asked.answered_here = false;
+        }
+        if !request.reply && !journaled {
             self.expected.push(Expected::Accepted(connection, request.id));
         }
         if first_time {
@@ -260,6 +310,19 @@ impl Border {
             asked.audience = self.audience(asked.action);
             self.line_up(ledger, token);
         }
+    }
+
+    /// How long it may take in all.
+    fn whole(&self, request: &Request<'_>) -> Duration {
+        let default = if request.reply { self.settings.default_timeout } else { self.settings.send_timeout };
+        request.timeout.map_or(default, Duration::from_millis)
+    }
+
+    /// Whether it is to be on disk before it counts.
+    fn is_durable(&self, asked: &Asked) -> bool {
+        let by_setting = self.settings.durable_actions.iter().any(|action| action == asked.action);
+        let ordinary = asked.kind == Kind::Ordinary && !asked.broadcast;
+        self.settings.has_store && ordinary && (asked.durable || by_setting)
     }
 
     /// The handlers that a broadcast must reach, and those that it may.
@@ -279,7 +342,7 @@ impl Border {
             // What was muddled under a key is what everybody gets who comes later.
             let muddled = members.iter().any(|member| ledger.asked[*member].muddled);
             ledger.asked[token].muddled |= muddled;
-        } else if asked.stands_alone() {
+        } else if asked.stands_alone() && !asked.again {
             self.waiting.entry(asked.action).or_default().insert(asked.order, token);
         }
     }
@@ -298,11 +361,16 @@ impl Border {
     fn answer(&mut self, ledger: &mut Ledger, now: Time, id: SessionId, answer: &Answer<'_>, data: &[u8]) {
         let session = self.sessions.entry(id).or_default();
         session.replies.0 += 1;
-        let Some(delivery) = self.deliveries.get(&(id, answer.id.get())) else { return };
+        let known = self.deliveries.get(&(id, answer.id.get())).map(|delivery| delivery.token);
+        // Of the deliveries of an earlier life the broker knows only what handlers say.
+        let before = self.ever.get(&answer.id.get()).copied().filter(|_| self.life > 0);
+        if let (Some(token), None, false) = (before, known, answer.part) {
+            ledger.asked[token].answered = true;
+        }
+        let Some(token) = known.or(before) else { return };
         let intrudes = crate::ledger::number_after::<usize>(data, "{\"r\":")
             .is_some_and(|said| ledger.said[said].how == crate::ledger::How::Intruder);
         if intrudes {
-            let token = delivery.token;
             self.muddle(ledger, token);
         }
         let Some(delivery) = self.deliveries.get(&(id, answer.id.get())) else { return };
@@ -310,7 +378,7 @@ impl Border {
         if answer.part {
             return;
         }
-        asked.answered = true;
+        (asked.answered, asked.answered_here) = (true, true);
         let stored =
             !delivery.cancel_told && !delivery.unsure && answer.error.as_ref().is_none_or(|error| !error.retryable);
         if let (Some(key), true) = (&asked.key, stored) {
@@ -330,10 +398,9 @@ impl Border {
     }
 
     fn release(&mut self, ledger: &mut Ledger, session: SessionId, delivery: u64) {
-        if let (true, Some(open)) =
-            (ledger.rude_releases.contains(&delivery), self.deliveries.get(&(session, delivery)))
-        {
-            let token = open.token;
+        let open = self.deliveries.get(&(session, delivery)).map(|open| open.token);
+        let known = open.or_else(|| self.ever.get(&delivery).copied().filter(|_| self.life > 0));
+        if let (true, Some(token)) = (ledger.rude_releases.contains(&delivery), known) {
             self.muddle(ledger, token);
         }
         self.hand_back(ledger, session, delivery);
@@ -372,6 +439,7 @@ impl Border {
         self.deliveries.retain(|_, open| open.session != id);
         let its = (id, RequestId::truncated(0))..=(id, RequestId::truncated(u64::MAX));
         for token in self.ids.range(its).map(|(_, token)| *token) {
+            ledger.asked[token].dropped = true;
             let asked = &ledger.asked[token];
             for queue in [&mut self.waiting, &mut self.handed_back] {
                 if let (true, Some(waiting)) = (asked.reply, queue.get_mut(asked.action)) {
@@ -380,6 +448,30 @@ impl Border {
             }
         }
         self.ids.retain(|(session, _), _| *session != id);
+    }
+
+    /// The server is gone, and with it all that was said.
+    pub(crate) fn end_life(&mut self, ledger: &mut Ledger) {
+        self.deliveries.clear();
+        self.sessions.clear();
+        self.connections.clear();
+        self.numbers.clear();
+        self.ids.clear();
+        self.waiting.clear();
+        self.handed_back.clear();
+        self.keys.values_mut().for_each(|key| key.stored = None);
+        (self.drain_until, self.drained) = (None, false);
+        for asked in ledger.asked.iter_mut().filter(|asked| !asked.settled) {
+            (asked.cancelled, asked.accepted, asked.ended, asked.ended_on) = (false, false, None, None);
+        }
+    }
+
+    /// The server has started again.
+    pub(crate) fn begin_life(&mut self, ledger: &mut Ledger, now: Time) {
+        self.life += 1;
+        self.restored_bytes = 0;
+        let until = now + self.settings.session_grace;
+        (self.restarted_until, ledger.window_until) = (Some(until), until);
     }
 
     /// Everything that had to come out at once has come out.

@@ -8,6 +8,9 @@ use answerback_protocol::{Code, Payload, Ran, RequestId, ServerFrame, SessionId}
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// After this time what was announced is on disk, or refused.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+
 impl Border {
     /// The broker sends a frame.
     pub(crate) fn frame_out(
@@ -19,7 +22,7 @@ impl Border {
         data: &Payload,
     ) {
         hold!(self.connections.contains_key(&to), "{} sent to {to}, which is closed", frame.kind());
-        self.strike_off(to, frame);
+        self.strike_off(ledger, to, frame);
         match frame {
             ServerFrame::Welcome(welcome) => {
                 // Only who may hold something must say so before it gets more.
@@ -29,6 +32,7 @@ impl Border {
                 session.welcomed = Some(now);
                 let must = session.must_be_resumed.take();
                 hold!(must.is_none_or(|must| must == welcome.resumed), "welcome says resumed:{}", welcome.resumed);
+                self.says_restarted(now, welcome.resumed, welcome.restarted);
             }
             ServerFrame::Deliver(deliver) => self.deliver(ledger, now, to, deliver, data),
             ServerFrame::Reply(reply) => self.reply(ledger, now, to, reply),
@@ -82,7 +86,7 @@ impl Border {
         }
     }
 
-    fn strike_off(&mut self, to: ConnectionId, frame: &ServerFrame<'_>) {
+    fn strike_off(&mut self, ledger: &Ledger, to: ConnectionId, frame: &ServerFrame<'_>) {
         let is = |expected: &Expected| match (expected, frame) {
             (Expected::Accepted(_, id), ServerFrame::Accepted(accepted)) => *id == accepted.id,
             (Expected::Accepted(_, id) | Expected::Answer(_, id), ServerFrame::Reply(reply)) => *id == reply.id,
@@ -108,19 +112,34 @@ impl Border {
             }
             Some(_) => {}
             None => {
-                let unasked = matches!(
-                    frame,
-                    ServerFrame::Accepted(_)
-                        | ServerFrame::Serving(_)
-                        | ServerFrame::Unserved(_)
-                        | ServerFrame::Pong(_)
-                );
+                let waits_for_disk = |id: RequestId| {
+                    let asked = self.token(to, id).map(|token| &ledger.asked[token]);
+                    asked.is_some_and(|asked| asked.journaled && asked.announced.is_some_and(|(_, on)| on == to))
+                };
+                let written = matches!(frame, ServerFrame::Accepted(accepted) if waits_for_disk(accepted.id));
+                let unasked = !written
+                    && matches!(
+                        frame,
+                        ServerFrame::Accepted(_)
+                            | ServerFrame::Serving(_)
+                            | ServerFrame::Unserved(_)
+                            | ServerFrame::Pong(_)
+                    );
                 hold!(!unasked, "{} said to {to}, which did not ask", frame.kind());
             }
         }
     }
 
-    fn token(&self, connection: ConnectionId, id: RequestId) -> Option<Token> {
+    fn says_restarted(&self, now: Time, resumed: bool, restarted: bool) {
+        let (lately, certain) = match self.restarted_until {
+            // It is said longer as long as something that was announced in time is being written.
+            Some(until) => (now < until, now < until || now > until + WRITTEN_WITHIN),
+            None => (false, true),
+        };
+        hold!(!certain || restarted == (lately && !resumed), "welcome says restarted:{restarted}");
+    }
+
+    pub(crate) fn token(&self, connection: ConnectionId, id: RequestId) -> Option<Token> {
         self.ids.get(&(self.session_of(connection)?, id)).copied()
     }
 
@@ -141,14 +160,17 @@ impl Border {
             self.deliveries.insert((session, deliver.id.get()), delivery);
             return;
         }
+        self.ever.insert(deliver.id.get(), token);
         self.keyed_call_runs_once(ledger, now, token);
         self.is_in_time(ledger, now, token, deliver.left);
-        let first_time = ledger.asked[token].delivered == 0;
+        let first_time = ledger.asked[token].delivered == 0 && !ledger.asked[token].again;
         if first_time && ledger.asked[token].stands_alone() {
             self.is_next(ledger, now, token);
         }
         let asked = &mut ledger.asked[token];
-        let over = asked.ended.is_some() && asked.key.is_none() && !asked.muddled;
+        // One that ended just before the server died may be there again, until its caller has not announced it.
+        let here = asked.life == Some(self.life);
+        let over = here && asked.ended.is_some() && asked.key.is_none() && !asked.muddled;
         hold!(!over, "request {token} was delivered after it had ended as {:?}", asked.ended);
         hold!(
             asked.key.is_some() || !asked.cancelled || asked.muddled,
@@ -172,14 +194,9 @@ impl Border {
     }
 
     fn credit_is_free(&mut self, now: Time, id: SessionId, action: &str) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let in_time = session.welcomed.is_some_and(|at| now < at + self.settings.session_grace);
-        hold!(!(session.must_resume && in_time), "a delivery to a resumed session that has not said what it holds");
-        if std::mem::take(&mut session.must_resume) {
-            // Who has not said within the grace time what it holds, holds no more than it has said by then.
-            let holding = std::mem::take(&mut session.holding);
-            self.deliveries.retain(|(session, delivery), _| *session != id || holding.contains(delivery));
-        }
+        self.lose_what_was_not_said(now, id);
+        let Some(session) = self.sessions.get(&id) else { return };
+        hold!(!session.must_resume, "a delivery to a resumed session that has not said what it holds");
         let session = &self.sessions[&id];
         let Some((credit, _)) = session.serving.get(action) else {
             panic!("broken: a delivery of `{action}` to a session that does not serve it")
@@ -209,7 +226,9 @@ impl Border {
         hold!(now <= deadline, "request {token} was delivered {:?} after its deadline", now - deadline);
         hold!(left <= now.millis_until(deadline) + 1, "request {token}: left {left} ms, deadline {deadline:?}");
         let ttl_end = self.ttl_end(asked);
-        if asked.delivered == 0 && asked.key.is_none() {
+        // With a ttl of nothing a handler was free; how long the disk takes is not its wait.
+        let at_once = asked.journaled && ttl_end == asked.arrived_here;
+        if asked.delivered == 0 && asked.key.is_none() && !at_once {
             hold!(ttl_end.is_none_or(|end| now <= end), "request {token} was delivered after its ttl {ttl_end:?}");
         }
     }
@@ -255,12 +274,19 @@ impl Border {
         hold!(waiting <= limit || self.drain_until.is_some(), "{waiting} requests wait for `{action}`, limit {limit}");
     }
 
+    /// The latest moment in which it may be answered.
     pub(crate) fn deadline(&self, asked: &Asked) -> Option<Time> {
-        Some(asked.arrived? + asked.whole(self.settings.default_timeout, self.settings.send_timeout))
+        asked.deadline.map(|ends| ends.latest)
     }
 
     fn ttl_end(&self, asked: &Asked) -> Option<Time> {
-        Some(asked.arrived? + Duration::from_millis(asked.ttl?))
+        asked.expires.map(|ends| ends.latest)
+    }
+
+    /// Whether none of its times is over.
+    pub(crate) fn is_before_its_end(&self, asked: &Asked, now: Time) -> bool {
+        let before = |ends: crate::ledger::Ends| now < ends.earliest;
+        asked.deadline.is_some_and(before) && asked.expires.is_none_or(before)
     }
 
     /// All requests with the same action and key.
@@ -309,24 +335,24 @@ impl Border {
 
     fn error_has_its_cause(&self, ledger: &Ledger, now: Time, token: Token, error: &CallError<'_>) {
         let asked = &ledger.asked[token];
-        let over = |asked: &Asked| self.ttl_end(asked).is_some_and(|end| now >= end);
-        let late = |asked: &Asked| self.deadline(asked).is_some_and(|end| now >= end);
+        let over = |asked: &Asked| asked.expires.is_some_and(|ends| now >= ends.earliest);
+        let late = |asked: &Asked| asked.deadline.is_some_and(|ends| now >= ends.earliest);
         // Who joined a call with a key shares its fate.
         let shared =
             |is: &dyn Fn(&Asked) -> bool| is(asked) || self.members(asked).any(|other| is(&ledger.asked[other]));
-        let had_it = asked.delivered > 0 || asked.key.is_some() || asked.broadcast;
+        let had_it = asked.delivered > 0 || asked.key.is_some() || asked.broadcast || asked.again;
         let (cause, ran) = match error.code {
             Code::NoHandler => (self.may_be_unserved(asked), error.ran == Ran::No),
             Code::Expired => (shared(&over), error.ran == Ran::No),
             Code::Timeout => (shared(&late), error.ran != Ran::Yes),
             Code::HandlerLost => (had_it, error.ran == Ran::Maybe),
             Code::Fault => (asked.answered || asked.key.is_some(), error.ran == Ran::Yes),
-            Code::Cancelled => (asked.cancelled, error.ran != Ran::Yes),
+            Code::Cancelled => (asked.ever_cancelled, error.ran != Ran::Yes),
             Code::Overloaded => (error.retry_after.is_some(), error.ran == Ran::No),
             Code::Conflict => (self.has_other_variant(ledger, asked), error.ran == Ran::No),
             Code::BadRequest => (asked.kind == Kind::Malformed, error.ran == Ran::No),
-            Code::Draining => (self.drain_until.is_some(), error.ran == Ran::No),
-            Code::Unavailable => (asked.durable, error.ran == Ran::No),
+            Code::Draining => (self.drain_until.is_some() || self.ever_drained, error.ran == Ran::No),
+            Code::Unavailable => (self.is_unavailable(asked), error.ran == Ran::No),
             _ => (false, false),
         };
         hold!(cause, "request {token} ended as {} without a cause: {asked:?}", error.code);
@@ -355,6 +381,12 @@ impl Border {
             let (handler, at) = (start.handler, start.at);
             panic!("broken: request {token} was told `ran: no`, but client {handler} started it at {at:?}: {asked:?}");
         }
+    }
+
+    /// Without a store durable requests are refused, with one only if the disk has failed since they came, or before.
+    fn is_unavailable(&self, asked: &Asked) -> bool {
+        let failed = self.disk_failed.is_some() && (asked.journaled || asked.key.is_some());
+        if self.settings.has_store { failed } else { asked.durable }
     }
 
     fn may_be_unserved(&self, asked: &Asked) -> bool {

@@ -58,7 +58,7 @@ impl World {
         asked.timeout = random.chance(700).then(|| random.between(1, self.scenario.timeout_ms));
         asked.reply = !random.chance(150);
         asked.info = random.chance(100);
-        asked.durable = random.chance(10);
+        asked.durable = random.chance(self.scenario.durable);
         match random.below(20) {
             0 | 1 => (asked.broadcast, asked.durable) = (true, false),
             2 | 3 => {
@@ -84,11 +84,15 @@ impl World {
     }
 
     fn announce(&mut self, client: usize, token: Token) {
+        let now = self.now;
         let asked = &mut self.ledger.asked[token];
+        if !asked.sent {
+            asked.sent_at = now;
+        }
+        let before = asked.clone();
         asked.sent = true;
-        let asked = asked.clone();
-        if let Some(frame) = asked.frame() {
-            self.say(client, frame, &asked.data);
+        if let Some(frame) = before.frame(now) {
+            self.say(client, frame, &before.data);
         }
     }
 

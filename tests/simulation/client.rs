@@ -73,6 +73,8 @@ pub(crate) struct Serving {
 pub(crate) struct KeptReply {
     pub(crate) frame: ClientFrame<'static>,
     pub(crate) data: Payload,
+    /// What it is about.
+    token: Option<Token>,
 }
 
 impl Client {
@@ -84,6 +86,11 @@ impl Client {
     /// Whether it has gone for good.
     pub(crate) fn is_dead(&self) -> bool {
         self.phase == Phase::Dead
+    }
+
+    /// Whether it works on this request, or has a reply to it that was not acknowledged.
+    pub(crate) fn keeps(&self, token: Token) -> bool {
+        self.holding.values().any(|job| job.token == token) || self.kept.iter().any(|kept| kept.token == Some(token))
     }
 
     /// The link it is on.
@@ -134,6 +141,9 @@ impl World {
 
     /// Connects, whether or not an older connection is still open; that one is left as it is and not read any more.
     pub(crate) fn connect(&mut self, client: usize) {
+        if self.down {
+            return self.find_nobody(client);
+        }
         if let Some(old) = self.clients[client].link() {
             self.network.links[old].client_open = false;
         }
@@ -146,6 +156,16 @@ impl World {
         (me.taken, me.told, me.untold_bytes, me.acknowledged) = (0, 0, 0, 0);
         self.wake_later(client, heartbeat, Timer::Silence { link });
         self.say(client, Hello { protocol: (1, 1), name: name.into(), session, agent: None }, b"");
+    }
+
+    /// Nobody listens where it wants to connect.
+    fn find_nobody(&mut self, client: usize) {
+        if let Some(old) = self.clients[client].link() {
+            self.network.links[old].client_open = false;
+        }
+        self.clients[client].phase = Phase::Away;
+        let after = self.around(60);
+        self.wake_later(client, after, Timer::Reconnect);
     }
 
     /// Writes a frame, if it is connected.
@@ -246,7 +266,11 @@ impl World {
     /// The steps of resuming, in their order.
     fn welcomed(&mut self, client: usize, link: usize, welcome: &Welcome<'_>) {
         self.trace.count("client", if welcome.resumed { "resumed" } else { "opened" });
-        if !welcome.resumed && self.clients[client].was_welcome {
+        if welcome.restarted {
+            self.trace.count("client", "found the server restarted");
+        }
+        let goes_on = welcome.resumed || welcome.restarted;
+        if !goes_on && self.clients[client].was_welcome {
             self.lose_session(client);
         }
         self.clients[client].was_welcome = true;
@@ -257,7 +281,7 @@ impl World {
             self.say(client, frame, &data);
         }
         self.clients[client].phase = Phase::Ready(link);
-        if welcome.resumed {
+        if goes_on {
             self.say_what_it_holds(client);
         }
         self.serve_again(client);
@@ -281,6 +305,7 @@ impl World {
     fn lose_session(&mut self, client: usize) {
         self.trace.count("client", "lost its session");
         self.forget_calls(client);
+        self.abandon_work(client);
         let me = &mut self.clients[client];
         me.serving.values_mut().for_each(|serving| *serving = Serving { wanted: serving.wanted, ..Serving::default() });
         let late: Vec<_> = std::mem::take(&mut me.holding).into_keys().collect();
@@ -293,12 +318,18 @@ impl World {
     }
 
     /// Sends a reply and keeps it until it is acknowledged.
-    pub(crate) fn say_reply(&mut self, client: usize, frame: ClientFrame<'static>, data: Payload) {
+    pub(crate) fn say_reply(
+        &mut self,
+        client: usize,
+        frame: ClientFrame<'static>,
+        data: Payload,
+        token: Option<Token>,
+    ) {
         if self.clients[client].is_ready() {
             self.say(client, frame.clone(), &data);
         }
         self.clients[client].replied = self.now;
-        self.clients[client].kept.push_back(KeptReply { frame, data });
+        self.clients[client].kept.push_back(KeptReply { frame, data, token });
     }
 
     fn acknowledged(&mut self, client: usize, replies: u64) {
@@ -351,7 +382,14 @@ impl World {
             self.network.end(link, Way::Up, self.now, &mut self.random, &mut self.agenda);
         }
         self.forget_calls(client);
+        self.abandon_work(client);
         self.clients[client].phase = Phase::Dead;
+    }
+
+    /// What it has started is nobody's any more.
+    fn abandon_work(&mut self, client: usize) {
+        let starts = self.ledger.asked.iter_mut().flat_map(|asked| &mut asked.starts);
+        starts.filter(|start| start.handler == client).for_each(|start| start.abandoned = true);
     }
 
     /// Nobody waits for its calls any more, except for those that were never sent.

@@ -23,6 +23,7 @@ const REACHED: &[(&str, &str, u64)] = &[
     ("client", "announced a request again", 26_000),
     ("client", "died", 1_100),
     ("client", "found its connection silent", 96),
+    ("client", "found the server restarted", 1_000),
     ("client", "handed back", 5_300),
     ("client", "hung up", 880),
     ("client", "lost its session", 330),
@@ -101,6 +102,14 @@ const REACHED: &[(&str, &str, u64)] = &[
     ("send lost", "handler_lost", 170),
     ("send lost", "no_handler", 310),
     ("send lost", "timeout", 1_700),
+    ("store", "clean stop", 70),
+    ("store", "crash", 190),
+    ("store", "failing", 220),
+    ("store", "not written", 560),
+    ("store", "piece", 4_300),
+    ("store", "restored", 440),
+    ("store", "saved", 5_800),
+    ("store", "written", 17_000),
 ];
 
 /// Adds what one seed reached.

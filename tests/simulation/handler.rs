@@ -11,12 +11,14 @@ use std::time::Duration;
 /// A delivery that a handler has.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    token: Token,
+    pub(crate) token: Token,
     action: String,
     plan: Plan,
     /// Parts it still sends before its answer.
     parts: u64,
     sent_parts: u64,
+    /// In which life of the server it came.
+    life: u32,
     /// Only the newest timer counts.
     serial: u64,
 }
@@ -109,16 +111,22 @@ impl World {
         self.check_credit(client, &deliver.action);
         let plan = self.plan();
         let parts = if ordinary && !broadcast && self.random.chance(80) { self.random.between(1, 4) } else { 0 };
-        let job = Job { token, action: deliver.action.to_string(), plan, parts, sent_parts: 0, serial: 0 };
+        let job =
+            Job { token, action: deliver.action.to_string(), plan, parts, sent_parts: 0, life: self.life, serial: 0 };
         let twice = self.clients[client].holding.insert(deliver.id.get(), job);
         let muddled = self.ledger.asked[token].muddled;
+        // After a restart the same request may come with the same delivery id, if it came so late that it was given up.
+        let twice = twice.filter(|before| before.life == self.life);
         hold!(twice.is_none() || muddled, "client {client} was given delivery {} twice", deliver.id);
         self.recent.push(deliver.id.get());
         if plan != Plan::HandBack {
             self.trace.line(self.now, || format!("client {client} starts request {token}"));
             let delivery = self.border.deliveries.get(&(self.clients[client].session, deliver.id.get()));
             let delivered = delivery.map_or(self.now, |delivery| delivery.at);
-            self.ledger.start(token, Start { handler: client, at: self.now, delivered });
+            let mut start = Start::new(client, self.now, delivered);
+            // The server died before its handler had read it.
+            start.in_doubt = delivery.is_none() && self.life > 0 || self.down;
+            self.ledger.start(token, start);
         }
         let after = self.duration();
         self.go_on_later(client, deliver.id.get(), after);
@@ -208,7 +216,7 @@ impl World {
             How::Result | How::Intruder => {}
         }
         let answer = Answer { id: DeliveryId::truncated(delivery), error, part: seq.is_some(), seq };
-        self.say_reply(client, answer.into(), Payload::from(said.data));
+        self.say_reply(client, answer.into(), Payload::from(said.data), said.about);
     }
 
     /// The caller of a delivery has gone. Some handlers stop soon, others do not care.
@@ -250,7 +258,7 @@ impl World {
     }
 
     /// Its process dies: nothing it knew is left. Another one takes its place, with another session.
-    fn die(&mut self, client: usize) {
+    pub(crate) fn die(&mut self, client: usize) {
         self.trace.count("client", "died");
         self.vanish(client);
         self.add_client(self.clients[client].habits);

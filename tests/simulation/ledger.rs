@@ -60,6 +60,8 @@ pub(crate) struct Asked {
     // What the caller knows.
     /// It was written to a connection at least once.
     pub(crate) sent: bool,
+    /// When that was.
+    pub(crate) sent_at: Time,
     /// Its session lives and it has not said bye: it must get exactly one answer.
     pub(crate) alive: bool,
     /// It has the answer, or `accepted`.
@@ -71,11 +73,27 @@ pub(crate) struct Asked {
 
     // What the border of the broker saw.
     pub(crate) arrived: Option<Time>,
+    /// When it first arrived in the present life of the server, and in which life it arrived last.
+    pub(crate) arrived_here: Option<Time>,
+    pub(crate) life: Option<u32>,
+    /// When its ttl and its timeout end, by what it said when it first arrived in each life.
+    pub(crate) expires: Option<Ends>,
+    pub(crate) deadline: Option<Ends>,
+    /// It was said again after the server had restarted: so it may have run without the server knowing.
+    pub(crate) again: bool,
+    /// Its session ended while its caller was away: the broker knows nothing of it any more.
+    pub(crate) dropped: bool,
+    /// It is to be on disk before it counts.
+    pub(crate) journaled: bool,
     pub(crate) order: u64,
     pub(crate) announced: Option<(Time, ConnectionId)>,
     pub(crate) cancelled: bool,
+    /// It was cancelled in this life or an earlier one.
+    pub(crate) ever_cancelled: bool,
     pub(crate) delivered: u32,
     pub(crate) answered: bool,
+    /// That was in the life in which it arrived last.
+    pub(crate) answered_here: bool,
     pub(crate) accepted: bool,
     /// When it was first answered, as what, and on which connection last.
     pub(crate) ended: Option<(Time, Option<Code>, Ran)>,
@@ -87,6 +105,21 @@ pub(crate) struct Asked {
     pub(crate) muddled: bool,
 }
 
+/// When a time ends: the earliest and the latest of what was said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) earliest: Time,
+    pub(crate) latest: Time,
+}
+
+impl Ends {
+    /// Said again, at another time.
+    pub(crate) fn and(before: Option<Self>, at: Time) -> Self {
+        let earliest = before.map_or(at, |before| before.earliest.min(at));
+        Self { earliest, latest: before.map_or(at, |before| before.latest.max(at)) }
+    }
+}
+
 /// A handler took a delivery in and began to work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
@@ -94,6 +127,12 @@ pub(crate) struct Start {
     pub(crate) at: Time,
     /// When the broker gave it away.
     pub(crate) delivered: Time,
+    /// Its handler has died since, or has lost its session.
+    pub(crate) abandoned: bool,
+    /// The server has died since, and its handler has not come back in time to say what it has.
+    pub(crate) in_doubt: bool,
+    /// The server knows nothing of it any more, and could not.
+    pub(crate) forgiven: bool,
 }
 
 /// A part that a caller has.
@@ -133,6 +172,8 @@ pub(crate) struct Ledger {
     pub(crate) said: Vec<Said>,
     /// Deliveries that somebody handed back without having them.
     pub(crate) rude_releases: BTreeSet<u64>,
+    /// Until when, after a restart, handlers say what they have.
+    pub(crate) window_until: Time,
 }
 
 impl Asked {
@@ -156,16 +197,26 @@ impl Asked {
             trace: None,
             data: Vec::new(),
             sent: false,
+            sent_at: Time::default(),
             alive: true,
             settled: false,
             parts: BTreeMap::new(),
             starts: Vec::new(),
             arrived: None,
+            arrived_here: None,
+            life: None,
+            expires: None,
+            deadline: None,
+            again: false,
+            dropped: false,
+            journaled: false,
             order: 0,
             announced: None,
             cancelled: false,
+            ever_cancelled: false,
             delivered: 0,
             answered: false,
+            answered_here: false,
             accepted: false,
             ended: None,
             ended_on: None,
@@ -174,13 +225,14 @@ impl Asked {
         }
     }
 
-    /// The frame that asks it.
-    pub(crate) fn frame(&self) -> Option<Request<'_>> {
+    /// The frame that asks it at this moment. Said again, it has what is left of its times.
+    pub(crate) fn frame(&self, now: Time) -> Option<Request<'_>> {
+        let gone = self.sent_at.millis_until(now);
         Some(Request {
             id: self.id,
             action: Name::new(self.action).ok()?,
-            ttl: self.ttl,
-            timeout: self.timeout,
+            ttl: self.ttl.map(|ttl| ttl.saturating_sub(gone)),
+            timeout: self.timeout.map(|timeout| timeout.saturating_sub(gone)),
             broadcast: self.broadcast,
             attempts: self.attempts,
             durable: self.durable,
@@ -188,6 +240,7 @@ impl Asked {
             reply: self.reply,
             info: self.info,
             trace: self.trace.as_deref().map(Into::into),
+            again: self.sent,
         })
     }
 
@@ -196,14 +249,34 @@ impl Asked {
         self.attempts.unwrap_or(if self.reply { 1 } else { 3 })
     }
 
-    /// How long it may take in all.
-    pub(crate) fn whole(&self, default: Duration, send: Duration) -> Duration {
-        self.timeout.map_or(if self.reply { default } else { send }, Duration::from_millis)
+    /// It arrived for the first time in a life of the server, with these times.
+    pub(crate) fn arrives(&mut self, now: Time, whole: Duration, ttl: Option<u64>) {
+        self.arrived_here = Some(now);
+        self.deadline = Some(Ends::and(self.deadline, now + whole));
+        if let Some(ttl) = ttl {
+            self.expires = Some(Ends::and(self.expires, now + Duration::from_millis(ttl)));
+        }
     }
 
     /// Whether its place in a queue and its deadline are its own, shared with no other request.
     pub(crate) fn stands_alone(&self) -> bool {
+        self.is_single() && !self.journaled
+    }
+
+    /// The same of one that is in the journal.
+    pub(crate) fn stands_alone_on_disk(&self) -> bool {
+        self.is_single() && self.journaled
+    }
+
+    fn is_single(&self) -> bool {
         self.key.is_none() && !self.broadcast && self.kind == Kind::Ordinary
+    }
+}
+
+impl Start {
+    /// A start by this handler.
+    pub(crate) fn new(handler: usize, at: Time, delivered: Time) -> Self {
+        Self { handler, at, delivered, abandoned: false, in_doubt: false, forgiven: false }
     }
 }
 
@@ -250,7 +323,9 @@ impl Ledger {
             hold!(self.asked[first].muddled, "request {token} used the id of {first}, which waits, and was started");
             return;
         }
-        let started = asked.starts.len();
+        let over = start.at >= self.window_until;
+        let counts = |start: &&Start| !(start.forgiven || start.in_doubt && over);
+        let started = asked.starts.iter().filter(counts).count();
         if !asked.broadcast {
             hold!(
                 started as u32 <= asked.attempts_allowed() || asked.muddled,
@@ -400,7 +475,7 @@ mod tests {
     fn a_second_start_of_a_call_with_one_attempt_is_noticed() {
         let mut ledger = ledger_of(1);
         let [delivered, at] = [1, 2].map(Time::from_millis);
-        ledger.start(0, Start { handler: 1, at, delivered });
-        assert!(broken(|| ledger.start(0, Start { handler: 2, at, delivered })).contains("started 2 times"));
+        ledger.start(0, Start::new(1, at, delivered));
+        assert!(broken(|| ledger.start(0, Start::new(2, at, delivered))).contains("started 2 times"));
     }
 }

@@ -19,6 +19,20 @@
 //! | a drain ends in time, and everybody has an answer | `shell::drained`, `world::leave` |
 //! | memory goes back to its floor | when all have left and the stored replies are old, nothing is held (`world::end`) |
 //!
+//! In half of the worlds the server has a store (`store` is its model), is killed and started again, or leaves and comes back (`restart`), and its disk
+//! fails for a while (`keeper`). What was promised before goes on over all its lives, and more:
+//!
+//! | promise | where it is checked, and why that is obviously right |
+//! |---|---|
+//! | a durable send is on disk before it is accepted, and that a handler gets it before one does | the disk of the model is looked at when the frame comes out (`promises::is_on_disk`, `is_marked`) |
+//! | an accepted durable send is not lost | at each end of a life it is on disk, unless it was delivered or its time is over (`nothing_accepted_is_lost`) |
+//! | what waits is in the snapshot, and what has ended is not | compared at the moment in which a snapshot is complete (`note_what_is_gathered`, `look_at_snapshot`) |
+//! | what ended on disk does not come back | what is gone from the disk is not restored (`restart::restore`) |
+//! | never more starts than `attempts`, over all lives | starts are counted on; `remember_starts` says which of them a server that died may not know of |
+//! | no change, no snapshot | nothing is left to gather when all was gathered, and in the end (`keeper::gather`, `store_is_empty`) |
+//! | nothing stays in the store | when all have left and all is old, journal and snapshot are empty (`store_is_empty`) |
+//! | a client is told of a restart as long as that matters, and no longer | `border_out::says_restarted` |
+//!
 //! `SEEDS=20000 cargo test -p answerback-tests --test simulation` runs more seeds than the gate does, `FIRST=5000` others; `FAILURES=50` goes
 //! on after the first few that fail.
 //! A seed that fails prints the command that runs it alone, and goes into `seeds.txt` with its story.
@@ -30,12 +44,16 @@ mod caller;
 mod client;
 mod coverage;
 mod handler;
+mod keeper;
 mod ledger;
 mod network;
+mod promises;
 mod random;
+mod restart;
 mod rude;
 mod scenario;
 mod shell;
+mod store;
 mod trace;
 mod world;
 

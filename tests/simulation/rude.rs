@@ -91,11 +91,11 @@ impl World {
         }
         self.trace.count("rude", "id used twice");
         let mut asked = Asked::new(&one.name, one.session, id, one.action);
-        asked.kind = Kind::Twice(first);
+        (asked.kind, asked.sent_at) = (Kind::Twice(first), self.now);
         asked.alive = false;
         let token = self.ledger.ask(asked, 100, &mut self.random);
         let asked = self.ledger.asked[token].clone();
-        if let Some(frame) = asked.frame() {
+        if let Some(frame) = asked.frame(self.now) {
             self.say(client, frame, &asked.data);
         }
     }
@@ -123,6 +123,9 @@ impl World {
     pub(crate) fn stranger(&mut self) {
         if self.calm {
             return;
+        }
+        if self.down {
+            return self.next_stranger();
         }
         let link = self.open_link(None);
         let mut bytes = BytesMut::new();

@@ -26,6 +26,33 @@ pub(crate) struct Scenario {
     pub(crate) room_for_stored: bool,
     /// The mean pause between strangers, in milliseconds; none if 0.
     pub(crate) strangers_ms: u64,
+    /// How often a request shall be durable, per mille.
+    pub(crate) durable: u64,
+    /// The store, if there is one.
+    pub(crate) store: Option<StoreHabits>,
+}
+
+/// How a store and its server behave.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreHabits {
+    /// The longest that a sync takes, in microseconds.
+    pub(crate) sync_us: u64,
+    /// The mean pause between two snapshots, in milliseconds.
+    pub(crate) round_ms: u64,
+    /// The mean time that writing one takes, in milliseconds.
+    pub(crate) save_ms: u64,
+    /// Changes that are gathered at once.
+    pub(crate) piece: usize,
+    /// The mean pause between two ends of the server, in milliseconds; none if 0.
+    pub(crate) restart_ms: u64,
+    /// How many of them are in good order, per mille.
+    pub(crate) clean: u64,
+    /// How likely a client dies with the server, per mille.
+    pub(crate) deaths: u64,
+    /// The mean pause between two failures of the disk, in milliseconds; none if 0.
+    pub(crate) fail_ms: u64,
+    /// Whether clients come while sends are still read from the store.
+    pub(crate) streams: bool,
 }
 
 /// What a client likes to do.
@@ -50,7 +77,23 @@ const ACTIONS: [&str; 3] = ["user.get", "größe", "mail send"];
 
 impl Scenario {
     /// What this seed decides.
-    pub(crate) fn new(random: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random, seed: u64) -> Self {
+        let mut scenario = Self::without_store(random);
+        // From a source of its own, so that worlds without a store are what they were before there was one.
+        let mut random = Random::new(!seed);
+        if random.chance(500) {
+            scenario.durable = random.pick(&[50, 200, 700]);
+            scenario.drain = None;
+            scenario.settings.has_store = true;
+            if random.chance(300) {
+                scenario.settings.durable_actions = vec![random.pick(&ACTIONS).to_owned()];
+            }
+            scenario.store = Some(StoreHabits::new(&mut random));
+        }
+        scenario
+    }
+
+    fn without_store(random: &mut Random) -> Self {
         let calm_at = Time::from_millis(random.between(2_000, 9_000));
         let drained = random.chance(300);
         let drain_at = Time::from_millis(random.between(1_000, calm_at.micros() / 1_000));
@@ -72,6 +115,8 @@ impl Scenario {
             work_ms: random.pick(&[5, 50, 400, 3_000]),
             room_for_stored,
             strangers_ms: random.pick(&[0, 0, 700]),
+            durable: 10,
+            store: None,
         }
     }
 
@@ -79,6 +124,22 @@ impl Scenario {
     /// grouped by the millisecond.
     pub(crate) fn slack(&self) -> Duration {
         Duration::from_micros(self.lateness_us + 2_000)
+    }
+}
+
+impl StoreHabits {
+    fn new(random: &mut Random) -> Self {
+        Self {
+            sync_us: random.pick(&[10, 1_000, 20_000, 200_000]),
+            round_ms: random.pick(&[2, 50, 300, 2_000]),
+            save_ms: random.pick(&[1, 20, 300]),
+            piece: random.pick(&[1, 2, 7, 1_000]),
+            restart_ms: random.pick(&[0, 700, 1_500, 3_000]),
+            clean: random.pick(&[0, 300, 1_000]),
+            deaths: random.pick(&[0, 0, 200]),
+            fail_ms: random.pick(&[0, 0, 500, 2_000]),
+            streams: random.chance(500),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shell around the broker: bytes that arrive become inputs, outputs become bytes, and both pass the border, where
 //! they are compared with what was promised.
 
+use crate::agenda::Event;
 use crate::ledger::hold;
 use crate::network::{Frame, Piece, Way};
 use crate::world::World;
@@ -52,6 +53,11 @@ impl World {
                 self.trace.count("input", frame.kind());
                 self.trace.line(self.now, || format!("{connection} > {} {frame:?} {}", frame.kind(), shown(data)));
                 self.border.frame_in(&mut self.ledger, self.now, connection, &frame, data);
+                if let (ClientFrame::Resume(resume), Some(client)) = (&frame, self.network.links[link].client)
+                    && !resume.more
+                {
+                    self.accounted_for(client);
+                }
                 self.give(Input::Frame { connection, frame, data: data.clone() });
             }
             Err(error) => {
@@ -119,6 +125,15 @@ impl World {
     fn send(&mut self, to: ConnectionId, frame: &ServerFrame<'static>, data: &Payload) {
         self.trace.count("output", frame.kind());
         self.trace.line(self.now, || format!("{to} < {} {frame:?} {}", frame.kind(), shown(data)));
+        match frame {
+            ServerFrame::Deliver(deliver) => self.is_marked(deliver, data),
+            ServerFrame::Accepted(accepted) => {
+                if let Some(token) = self.border.token(to, accepted.id) {
+                    self.is_on_disk(token);
+                }
+            }
+            _ => {}
+        }
         self.border.frame_out(&mut self.ledger, self.now, to, frame, data);
         let link = self.network.by_connection(to).filter(|link| self.network.links[*link].broker_open);
         let Some(link) = link else { panic!("broken: {} sent to {to}, which is closed", frame.kind()) };
@@ -164,18 +179,37 @@ impl World {
         hold!(complete || self.now >= deadline, "a drain gave up before its deadline");
         hold!(self.now <= deadline + self.border.slack, "a drain ended {:?} after its deadline", self.now - deadline);
         let held = self.broker.held();
-        hold!(held.requests == 0, "the drain is over, and the broker holds {held:?}");
+        // With a store, sends that wait are saved.
+        let saved = self.store.is_some() && (held.delivered == 0 || !complete);
+        hold!(held.requests == 0 || saved, "the drain is over, and the broker holds {held:?}");
         self.border.drained = true;
+        if self.store.is_some() {
+            let after = self.around(100);
+            self.agenda.add(self.now + after, Event::Stop { life: self.life });
+        }
     }
 
     fn look_at_what_is_held(&mut self) {
         let held = self.broker.held();
         let limits = &self.scenario.settings.limits;
-        hold!(held.bytes <= limits.bytes_in_all, "{} bytes are held, limit {}", held.bytes, limits.bytes_in_all);
-        hold!(held.actions <= limits.actions, "{} actions exist, limit {}", held.actions, limits.actions);
+        // What the store held is taken back without asking whether there is room.
+        let restored = self.border.restored_bytes;
+        hold!(
+            held.bytes <= limits.bytes_in_all + restored,
+            "{} bytes are held, limit {}",
+            held.bytes,
+            limits.bytes_in_all
+        );
+        hold!(
+            held.actions <= limits.actions || restored > 0,
+            "{} actions exist, limit {}",
+            held.actions,
+            limits.actions
+        );
         hold!(held.stored_replies <= limits.stored_replies, "{} replies are stored", held.stored_replies);
         hold!(held.requests == held.queued + held.delivered || held.requests > 0, "counts do not fit: {held:?}");
         let due = self.broker.poll_timeout();
+        let held = Held { storing: 0, ..held };
         hold!(held == Held::default() || due.is_some_and(|due| due < Time::NEVER), "no timer is wanted, but {held:?}");
     }
 }

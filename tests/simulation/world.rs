@@ -3,15 +3,17 @@
 use crate::agenda::{Agenda, Event, Timer};
 use crate::border::Border;
 use crate::client::Client;
-use crate::ledger::{Ledger, hold};
+use crate::ledger::{Ledger, Token, hold};
 use crate::network::{Network, Way};
+use crate::promises::Disk;
 use crate::random::Random;
 use crate::scenario::Scenario;
+use crate::store::Store;
 use crate::trace::Trace;
-use answerback_broker::{Broker, Held, Input, Time};
+use answerback_broker::{Broker, Held, Input, Item, ItemId, Time};
 use answerback_protocol::inbox::Scratch;
 use bytes::BytesMut;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Everything that is simulated.
@@ -34,9 +36,18 @@ pub(crate) struct World {
     /// Whether network and clients have come to rest.
     pub(crate) calm: bool,
     pub(crate) left: bool,
+    /// Which life of the server this is, and whether it is between two.
+    pub(crate) life: u32,
+    pub(crate) down: bool,
+    pub(crate) store: Option<Store>,
+    pub(crate) disk: Disk,
+    /// Requests that were on disk and are not any more.
+    pub(crate) gone: BTreeSet<Token>,
+    /// What is still to be read from the store.
+    pub(crate) still_to_come: VecDeque<(ItemId, Item)>,
     over: bool,
     /// When the broker's timer fires, and for which wish.
-    alarm: Option<(Time, Time)>,
+    pub(crate) alarm: Option<(Time, Time)>,
     /// How often in a row the broker asked for a time that had come already.
     impatience: u32,
 }
@@ -48,7 +59,7 @@ impl World {
     /// The world of this seed.
     pub(crate) fn new(seed: u64, keep_text: bool) -> Self {
         let mut random = Random::new(seed);
-        let scenario = Scenario::new(&mut random);
+        let scenario = Scenario::new(&mut random, seed);
         let mut world = Self {
             now: Time::from_millis(random.below(100)),
             agenda: Agenda::default(),
@@ -63,6 +74,12 @@ impl World {
             outboxes: BTreeMap::new(),
             calm: false,
             left: false,
+            life: 0,
+            down: false,
+            store: scenario.store.is_some().then(Store::default),
+            disk: Disk::default(),
+            gone: BTreeSet::new(),
+            still_to_come: VecDeque::new(),
             over: false,
             alarm: None,
             impatience: 0,
@@ -83,6 +100,14 @@ impl World {
         }
         self.next_mischief();
         self.next_stranger();
+        self.next_misfortune();
+        if let Some(habits) = self.scenario.store.clone() {
+            self.agenda.add(self.now, Event::Round { life: 0 });
+            if habits.fail_ms > 0 {
+                let after = self.around(habits.fail_ms);
+                self.agenda.add(self.now + after, Event::DiskFails);
+            }
+        }
     }
 
     /// Lives until the end.
@@ -99,13 +124,14 @@ impl World {
                     None => panic!("the simulation came to a stop before its end"),
                 },
             }
+            self.hand_steps_over();
             self.flush();
         }
     }
 
     /// When the broker's timer fires: when it asked for, or a little later, as a busy server would.
     fn next_alarm(&mut self) -> Option<Time> {
-        let wish = self.broker.poll_timeout();
+        let wish = if self.down { None } else { self.broker.poll_timeout() };
         let known = self.alarm.filter(|(for_wish, _)| Some(*for_wish) == wish);
         self.alarm = known.or_else(|| wish.map(|wish| (wish, wish + self.lateness())));
         self.alarm.map(|(_, at)| at.max(self.now))
@@ -135,6 +161,16 @@ impl World {
             Event::Mischief => self.mischief(),
             Event::Stranger => self.stranger(),
             Event::Drain => self.drain(),
+            Event::Synced { life, upto } => self.synced(life, upto),
+            Event::Round { life } => self.begin_round(life),
+            Event::Piece { life } => self.gather(life),
+            Event::Saved { life } => self.saved(life),
+            Event::DiskFails => self.disk_fails(),
+            Event::DiskWorks => self.disk_works(),
+            Event::Misfortune => self.misfortune(),
+            Event::Stop { life } => self.stop(life),
+            Event::Start { clean } => self.start(clean),
+            Event::Stream { life } => self.stream(life, 3),
             Event::Calm => self.come_to_rest(),
             Event::Leave => self.leave(),
             Event::End => self.end(),
@@ -207,11 +243,16 @@ impl World {
     }
 
     fn drain(&mut self) {
-        let Some((_, within)) = self.scenario.drain else { return };
+        if let Some((_, within)) = self.scenario.drain {
+            self.drain_within(within);
+        }
+    }
+
+    pub(crate) fn drain_within(&mut self, within: Duration) {
         let deadline = self.now + within;
         self.trace.line(self.now, || format!("drain until {deadline:?}"));
         self.trace.count("input", "drain");
-        self.border.drain_until = Some(deadline);
+        (self.border.drain_until, self.border.ever_drained) = (Some(deadline), true);
         self.broker.handle(self.now, Input::Drain { deadline });
         self.take_outputs();
         hold!(self.broker.is_draining(), "a drain has begun and is not known");
@@ -229,7 +270,10 @@ impl World {
         }
         let settings = &self.scenario.settings;
         let longest = settings.default_timeout.max(Duration::from_millis(self.scenario.timeout_ms));
-        let until = self.now + longest + settings.session_grace + 5 * settings.heartbeat + Duration::from_secs(1);
+        // A server that is away, or leaves, comes back first.
+        let restart = self.store.as_ref().map_or(Duration::ZERO, |_| Duration::from_secs(4) + settings.session_grace);
+        let rest = settings.session_grace + 5 * settings.heartbeat + Duration::from_secs(1);
+        let until = self.now + restart + longest + rest;
         self.agenda.add(until, Event::Leave);
     }
 
@@ -260,13 +304,14 @@ impl World {
 
     /// By now nothing is left.
     fn end(&mut self) {
+        self.store_is_empty();
         let held = self.broker.held();
         hold!(held == Held::default(), "all is answered and all have left, and the broker holds {held:?}");
         self.over = true;
     }
 
     /// Sends on their way what the broker wrote in this turn, each outbox in one write.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         while let Some((link, bytes)) = self.outboxes.pop_first() {
             self.trace.number(link as u64);
             self.trace.bytes(&bytes);

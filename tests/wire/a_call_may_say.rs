@@ -349,19 +349,25 @@ fn attempts_when_absent_is_3_for_a_send() {
 }
 
 #[test]
-fn durable_is_refused_by_a_server_without_a_store() {
-    play(
+fn durable_is_delivered_and_accepted_when_it_is_on_disk() {
+    let stage = play(
         r#"
         svc > {"type":"serve","action":"a","credit":1}
         svc < {"type":"serving"}
         web > {"type":"request","id":1,"action":"a","durable":true}
-        web < {"type":"reply","id":1,"error":{"code":"unavailable","ran":"no"}}
+        svc < {"type":"deliver","id":$c}
+        svc > {"type":"reply","id":$c}
+        web < {"type":"reply","id":1}
+        web > {"type":"request","id":3,"action":"b","durable":true,"reply":false}
+        web < {"type":"accepted","id":3}
         web > {"type":"request","id":2,"action":"a","durable":false,"timeout":9000}
         svc < {"type":"deliver","id":$d}
         svc > {"type":"reply","id":$d}
         web < {"type":"reply","id":2}
         "#,
     );
+    let written = stage.server().report().store.journal.report;
+    assert!(written.syncs >= 2 && written.items >= 1, "{written:?}");
 }
 
 /// While it runs a second call joins it, later ones get the stored reply, and other data is a conflict.

@@ -313,7 +313,7 @@ fn draining_when_the_server_goes_away() {
 
 #[test]
 fn unavailable_when_the_store_cannot_take_it() {
-    play(
+    Stage::with_a_broken_disk().play(
         r#"
         web > {"type":"request","id":1,"action":"a","durable":true,"reply":false}
         web < {"type":"reply","id":1,"error":{"code":"unavailable","ran":"no"}}

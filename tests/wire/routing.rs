@@ -41,7 +41,8 @@ fn s13_replies_reach_the_very_connection_that_asked() {
 /// S15: what its caller no longer waits for does not run, and neither does what was refused.
 #[test]
 fn s15_what_has_ended_does_not_run() {
-    let mut stage = play(
+    let mut stage = Stage::with_a_broken_disk();
+    stage.play(
         r#"
         web > {"type":"request","id":1,"action":"a","timeout":30}
         web < {"type":"reply","id":1,"error":{"code":"no_handler","ran":"no"}}

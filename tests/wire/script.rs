@@ -21,9 +21,11 @@ use crate::client::{Client, Heard};
 use crate::pattern::{Bound, fill, matches, split};
 use crate::place::{Embedded, wait_for};
 use answerback_server::Settings;
+use answerback_store::{Fault, FaultyDisk, MemoryShelf, SnapshotsIn};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
@@ -61,6 +63,16 @@ impl Stage {
         let server = Embedded::with(change);
         let mut stage = Self::at(server.running.address());
         stage.server = Some(server);
+        stage
+    }
+
+    /// A stage with a server whose disk became read-only after it had started.
+    pub(crate) fn with_a_broken_disk() -> Self {
+        let disk = FaultyDisk::default();
+        let stage = Self::with(|settings| {
+            settings.disk = Some((Arc::new(disk.clone()), SnapshotsIn::Memory(MemoryShelf::default())));
+        });
+        disk.inject(Fault::ReadOnly);
         stage
     }
 

@@ -117,7 +117,6 @@ fn a_handler_that_comes_back_says_what_it_holds() {
         web < {"type":"reply","id":2,"error":null} 22
         web < {"type":"reply","id":3,"error":null} 33
         web < {"type":"reply","id":4,"error":null} 44
-        svc < {"type":"ack","replies":4}
         "#,
     );
 }
