@@ -1,5 +1,6 @@
 //! Names of what lies in a store, and its small files.
 
+use crate::lines::to_the_second;
 use crate::{Calendar, Disk};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -181,40 +182,11 @@ pub(crate) fn generation_number(name: &str) -> Option<u64> {
 
 /// A moment as it can stand in a file name: `2026-11-21T15-02-33Z`.
 fn utc(unix_micros: u64) -> String {
-    let seconds = unix_micros / 1_000_000;
-    let (days, seconds) = (seconds / 86_400, seconds % 86_400);
-    let (mut year, mut days) = (1970, days.min(DAYS_MAX));
-    while days >= days_of_year(year) {
-        days -= days_of_year(year);
-        year += 1;
-    }
-    let mut month = 1;
-    while days >= days_of_month(year, month) {
-        days -= days_of_month(year, month);
-        month += 1;
-    }
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{:02}T{hour:02}-{minute:02}-{second:02}Z", days + 1)
+    format!("{}Z", to_the_second(unix_micros.min(MICROS_MAX), '-'))
 }
 
-/// A clock beyond the year 9999 is wrong, and the name must stay one.
-const DAYS_MAX: u64 = 2_932_896;
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-fn days_of_year(year: u64) -> u64 {
-    365 + u64::from(is_leap(year))
-}
-
-fn days_of_month(year: u64, month: u64) -> u64 {
-    match month {
-        2 => 28 + u64::from(is_leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
+/// The end of the year 9999. A clock beyond it is wrong, and the name must stay one.
+const MICROS_MAX: u64 = 253_402_300_799_999_999;
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,8 @@ mod moment;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use moment::to_the_second;
+
 use crate::Calendar;
 use answerback_broker::{Item, ItemId, Time};
 use serde::{Deserialize, Serialize};

@@ -19,11 +19,16 @@ pub(super) fn print(unix_micros: u64) -> String {
     if unix_micros == u64::MAX {
         return NEVER.to_owned();
     }
-    let (seconds, micros) = (unix_micros / MICROS, unix_micros % MICROS);
+    format!("{}.{:06}Z", to_the_second(unix_micros, ':'), unix_micros % MICROS)
+}
+
+/// The same without the fraction and its zone; `between` stands between hour, minute and second.
+pub(crate) fn to_the_second(unix_micros: u64, between: char) -> String {
+    let seconds = unix_micros / MICROS;
     let (year, month, day) = date(seconds / DAY_SECONDS);
     let second = seconds % DAY_SECONDS;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}{between}{minute:02}{between}{second:02}")
 }
 
 /// Reads what [`print`] writes; digits of the second's fraction may be left out.
