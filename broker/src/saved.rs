@@ -16,6 +16,7 @@
 use crate::time::Time;
 use answerback_protocol::frames::{CallError, Reply};
 use answerback_protocol::{Payload, RequestId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names an item of a store. Later items have greater numbers, over all lives of a server.
@@ -135,6 +136,21 @@ pub enum Change {
     Progress(ItemId, Progress),
     /// The item is not wanted any more.
     Gone(ItemId),
+}
+
+impl Change {
+    /// What items a store holds after this, for stores in memory and models of stores.
+    pub fn apply(self, items: &mut BTreeMap<ItemId, Item>) {
+        match self {
+            Self::Put(id, item) => drop(items.insert(id, item)),
+            Self::Progress(id, progress) => {
+                if let Some(Item::Request(request)) = items.get_mut(&id) {
+                    request.progress = progress;
+                }
+            }
+            Self::Gone(id) => drop(items.remove(&id)),
+        }
+    }
 }
 
 /// Changes for the journal that are there together or not at all.

@@ -52,10 +52,10 @@ impl Store {
     /// The steps up to this one are on disk.
     pub(crate) fn synced(&mut self, upto: u64) {
         self.syncing = None;
-        std::mem::take(&mut self.backlog).into_iter().for_each(|change| apply(&mut self.journal, change));
+        std::mem::take(&mut self.backlog).into_iter().for_each(|change| change.apply(&mut self.journal));
         while self.steps.front().is_some_and(|(number, _)| *number <= upto) {
             let step = self.steps.pop_front().map(|(_, step)| step.0);
-            step.into_iter().flatten().for_each(|change| apply(&mut self.journal, change));
+            step.into_iter().flatten().for_each(|change| change.apply(&mut self.journal));
         }
     }
 
@@ -72,7 +72,7 @@ impl Store {
     /// What was gathered is on disk.
     pub(crate) fn saved(&mut self) {
         self.round = Round::Idle;
-        std::mem::take(&mut self.batch).into_iter().for_each(|change| apply(&mut self.snapshot, change));
+        std::mem::take(&mut self.batch).into_iter().for_each(|change| change.apply(&mut self.snapshot));
     }
 
     /// The process dies. Of what was being written some first steps may be on disk, and the snapshot or not.
@@ -130,17 +130,5 @@ impl Store {
     pub(crate) fn items(&self) -> impl Iterator<Item = (&'static str, &ItemId, &Item)> {
         let journal = self.journal.iter().map(|(id, item)| ("journal", id, item));
         journal.chain(self.snapshot.iter().map(|(id, item)| ("snapshot", id, item)))
-    }
-}
-
-fn apply(items: &mut BTreeMap<ItemId, Item>, change: Change) {
-    match change {
-        Change::Put(id, item) => drop(items.insert(id, item)),
-        Change::Progress(id, progress) => {
-            if let Some(Item::Request(saved)) = items.get_mut(&id) {
-                saved.progress = progress;
-            }
-        }
-        Change::Gone(id) => drop(items.remove(&id)),
     }
 }

@@ -21,7 +21,7 @@ impl Shelf {
     /// Writes the steps that the broker wants written. The number of the last one.
     pub(crate) fn write(&mut self, broker: &mut Broker) -> u64 {
         for change in self.steps(broker).into_iter().flat_map(|Step(changes)| changes) {
-            apply(&mut self.journal, change);
+            change.apply(&mut self.journal);
         }
         self.last_step
     }
@@ -30,7 +30,7 @@ impl Shelf {
     pub(crate) fn refuse(&mut self, broker: &mut Broker) -> u64 {
         for change in self.steps(broker).into_iter().flat_map(|Step(changes)| changes) {
             if !matches!(change, Change::Put(_, Item::Request(_))) {
-                apply(&mut self.journal, change);
+                change.apply(&mut self.journal);
             }
         }
         self.last_step
@@ -49,19 +49,7 @@ impl Shelf {
         while !broker.gather(2, last, &mut batch) {}
         assert!(!broker.has_changes());
         for change in batch {
-            apply(&mut self.snapshot, change);
-        }
-    }
-}
-
-fn apply(items: &mut BTreeMap<ItemId, Item>, change: Change) {
-    match change {
-        Change::Put(id, item) => drop(items.insert(id, item)),
-        Change::Gone(id) => drop(items.remove(&id)),
-        Change::Progress(id, progress) => {
-            if let Some(Item::Request(request)) = items.get_mut(&id) {
-                request.progress = progress;
-            }
+            change.apply(&mut self.snapshot);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Model {
 
     fn done(&mut self, steps: &[Step]) {
         for change in steps.iter().flat_map(|step| &step.0) {
-            apply(&mut self.wanted, change);
+            change.clone().apply(&mut self.wanted);
         }
         self.items = self.wanted.clone();
         self.open.clear();
@@ -69,7 +69,7 @@ impl Model {
                 Change::Put(id, Item::Request(_)) if !self.wanted.contains_key(id) => {
                     self.refused.insert(*id);
                 }
-                change => apply(&mut self.wanted, change),
+                change => change.clone().apply(&mut self.wanted),
             }
         }
     }
@@ -88,22 +88,6 @@ impl Model {
         }
         let greatest = self.items.keys().next_back();
         assert!(greatest.is_none_or(|id| *id < next_item), "seed {seed}: ids would be given twice");
-    }
-}
-
-fn apply(items: &mut BTreeMap<ItemId, Item>, change: &Change) {
-    match change {
-        Change::Put(id, item) => {
-            items.insert(*id, item.clone());
-        }
-        Change::Progress(id, progress) => {
-            if let Some(Item::Request(request)) = items.get_mut(id) {
-                request.progress = *progress;
-            }
-        }
-        Change::Gone(id) => {
-            items.remove(id);
-        }
     }
 }
 

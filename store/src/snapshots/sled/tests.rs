@@ -62,7 +62,7 @@ fn what_is_saved_is_there_after_every_restart() {
         for _ in 0..8 {
             let changes: Vec<Change> = (0..dice.below(60)).map(|_| change(&mut dice, &model, &mut next)).collect();
             opened.snapshots.save(&changes).unwrap();
-            changes.iter().for_each(|change| apply(&mut model, change));
+            changes.iter().for_each(|change| change.clone().apply(&mut model));
         }
         assert_eq!(all(&mut *opened.snapshots), model, "life {life}");
         let greatest = model.keys().next_back().map_or(0, |id: &ItemId| id.0);
@@ -85,22 +85,6 @@ fn change(dice: &mut Dice, model: &BTreeMap<ItemId, Item>, next: &mut u64) -> Ch
         _ => {
             *next += 1;
             Change::Put(ItemId(*next), random_item(dice))
-        }
-    }
-}
-
-fn apply(model: &mut BTreeMap<ItemId, Item>, change: &Change) {
-    match change {
-        Change::Put(id, item) => {
-            model.insert(*id, item.clone());
-        }
-        Change::Progress(id, progress) => {
-            if let Some(Item::Request(request)) = model.get_mut(id) {
-                request.progress = *progress;
-            }
-        }
-        Change::Gone(id) => {
-            model.remove(id);
         }
     }
 }
@@ -373,7 +357,7 @@ fn a_save_is_in_the_files_when_it_returns() {
     for _ in 0..12 {
         let changes: Vec<Change> = (0..dice.below(200)).map(|_| change(&mut dice, &model, &mut next)).collect();
         opened.snapshots.save(&changes).unwrap();
-        changes.iter().for_each(|change| apply(&mut model, change));
+        changes.iter().for_each(|change| change.clone().apply(&mut model));
         let found = Place::new();
         copy(place.path(), found.path());
         let mut second = open(found.path());
