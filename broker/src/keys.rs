@@ -252,13 +252,12 @@ impl Broker {
         let fingerprint = self.fingerprint(&request.data);
         let until = self.now + self.settings.limits.stored_reply_age;
         let (error, data, durable) = (outcome.error.clone(), outcome.data.clone(), self.ends_in_journal());
-        let mut saved = SavedStored { action, key, fingerprint, until, error, data, durable };
+        let saved = SavedStored { action, key, fingerprint, until, error, data, durable };
         let place = if durable {
             Place::Journal(self.leave_behind(Item::Stored(Box::new(saved.clone()))))
         } else {
             Place::Nowhere
         };
-        saved.durable = durable;
         self.store_reply(saved, place);
     }
 

@@ -222,7 +222,7 @@ impl Broker {
         request.may_have_run |= doubtful || request.keeping.marked;
         // The delivery that the store knows of, and the next ones if there may have been more.
         let known = request.keeping.marked.then(|| delivery_id(request.origin, request.deliveries).get());
-        let more = if doubtful { ids_tried(request) } else { Vec::new() };
+        let more = deliveries_tried(request).filter(|_| doubtful).map(|(_, id)| id);
         let ids: Vec<_> = known.into_iter().chain(more).collect();
         recovering.sought.push(key);
         recovering.by_delivery.extend(ids.iter().map(|&id| (id, key)));
@@ -283,7 +283,7 @@ impl Broker {
         if !request.keeping.doubtful || request.keeping.marked {
             return false;
         }
-        let claim = ids_tried(request).into_iter().find_map(|id| {
+        let claim = deliveries_tried(request).find_map(|(_, id)| {
             let claim = self.recovering.as_mut()?.claims.take(id)?;
             Some((id, claim))
         });
@@ -312,9 +312,8 @@ impl Broker {
     pub(crate) fn adopt(&mut self, key: Key<Request>, id: u64, claim: Claim) {
         let Claim { session, released, answers, .. } = claim;
         let Some(request) = self.requests.get_mut(key) else { return };
-        let later = (1..=DELIVERIES_TRIED).map(|more| request.deliveries.wrapping_add(more));
-        let number = later.into_iter().find(|&number| delivery_id(request.origin, number).get() == id);
-        if let Some(number) = number {
+        let later = deliveries_tried(request).find(|(_, tried)| *tried == id);
+        if let Some((number, _)) = later {
             request.deliveries = number;
             request.attempt += u16::from(!request.keeping.marked);
         }
@@ -512,10 +511,11 @@ impl Broker {
     }
 }
 
-/// The ids of the deliveries that the life before may have made without the store knowing.
-fn ids_tried(request: &Request) -> Vec<u64> {
-    let later = (1..=DELIVERIES_TRIED).map(|more| request.deliveries.wrapping_add(more));
-    later.map(|number| delivery_id(request.origin, number).get()).collect()
+/// The deliveries that the life before may have made without the store knowing: their numbers and ids.
+fn deliveries_tried(request: &Request) -> impl Iterator<Item = (u16, u64)> + use<> {
+    let (origin, known) = (request.origin, request.deliveries);
+    let numbers = (1..=DELIVERIES_TRIED).map(move |more| known.wrapping_add(more));
+    numbers.map(move |number| (number, delivery_id(origin, number).get()))
 }
 
 fn request_of(id: ItemId, saved: SavedRequest, owner: Owner, action: Key<Action>, doubtful: bool) -> Request {

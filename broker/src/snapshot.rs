@@ -52,12 +52,12 @@ impl Snapshot {
 impl Broker {
     /// Whether there is something to gather.
     pub fn has_changes(&self) -> bool {
-        let snapshot = &self.snapshot;
-        self.settings.has_store
-            && !(snapshot.requests.is_empty()
-                && snapshot.sessions.is_empty()
-                && snapshot.gone.is_empty()
-                && !self.keys.has_unsaved())
+        self.settings.has_store && !(self.is_gathered() && self.snapshot.gone.is_empty())
+    }
+
+    /// Whether all that is there and changed is in the batch.
+    fn is_gathered(&self) -> bool {
+        self.snapshot.requests.is_empty() && self.snapshot.sessions.is_empty() && !self.keys.has_unsaved()
     }
 
     /// A piece of what changed since the last snapshot: at most about `most` changes. True when the batch is complete; then
@@ -73,9 +73,9 @@ impl Broker {
             self.snapshot.sessions.extend(everybody);
         }
         self.gather_kept(end, last, into);
-        let snapshot = &mut self.snapshot;
-        let complete = snapshot.requests.is_empty() && snapshot.sessions.is_empty() && !self.keys.has_unsaved();
+        let complete = self.is_gathered();
         if complete {
+            let snapshot = &mut self.snapshot;
             into.extend(snapshot.gone.drain(..).map(Change::Gone));
             snapshot.gone.shrink_to(GONE_KEPT);
             snapshot.being_written.append(&mut snapshot.receipts);
