@@ -16,6 +16,7 @@
 //! * [`inbox`] puts frames together from whatever pieces the network delivers.
 //! * [`codec`] is the same for programs that use tokio: a `tokio_util::codec`.
 //! * `head` reads and writes the JSON of a head; [`frames`] has one file per kind of frame.
+//! * [`sealed`] seals and opens what goes between two ends that share a key.
 //! * [`limits`] holds every number, [`Malformed`] says what was wrong with a frame and where.
 
 pub mod codec;
@@ -28,6 +29,7 @@ pub mod limits;
 mod malformed;
 pub mod names;
 mod payload;
+pub mod sealed;
 mod text;
 
 pub use frames::{ClientFrame, Code, Ran, ServerFrame};
