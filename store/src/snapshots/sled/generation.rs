@@ -1,14 +1,16 @@
 //! One generation of snapshots: a sled database in a directory of its own.
 //!
 //! ```text
-//!  key 0                meta: round, next item, how many items of each part
-//!  key 1, id (BE)       an item of the first part
-//!  key 2, id (BE)       a send
+//!  key 0                              meta: round, next item, how many items of each part
+//!  key 1 for the first part, 2 for    a record:
+//!    sends, block (BE), 0               the items of a block, see `block.rs`
+//!    sends, block (BE), 1 + place       a large item
 //! ```
 //!
-//! Every value begins with a checksum of its own. sled is asked for nothing but batches, reading and flushing. It may panic on files that it does not
+//! sled is asked for nothing but batches, reading and flushing. It may panic on files that it does not
 //! understand, so every call is made where that can be caught; after any error the database is opened anew, because it fails for good.
 
+use super::block::{self, Block, BlockId, Kept, RecordId};
 use super::files::sync_generation;
 use super::round::{self, BATCH_CHANGES, Chunks, Edit};
 use crate::snapshots::Part;
@@ -22,6 +24,9 @@ use std::path::{Path, PathBuf};
 const CACHE_BYTES: u64 = 16 << 20;
 
 const META: &[u8] = &[0];
+
+/// Bytes of the key of a record.
+const KEY_BYTES: usize = 10;
 
 /// What is known of a generation as a whole. Written with every batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,13 +42,16 @@ pub(super) struct Generation {
     dir: PathBuf,
 }
 
-/// Takes the values that are read; nothing instead of one that is not sound.
-pub(super) type EachValue<'a> = dyn FnMut(ItemId, Option<&[u8]>) -> ControlFlow<()> + 'a;
+/// Takes the items that are read; nothing instead of one that is not sound.
+pub(super) type EachItem<'a> = dyn FnMut(ItemId, Option<&[u8]>) -> ControlFlow<()> + 'a;
+
+/// Takes the records that are read.
+pub(super) type EachRecord<'a> = dyn FnMut(RecordId, &[u8]) -> ControlFlow<()> + 'a;
 
 /// What reading a part has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Read {
-    /// Values that were given out.
+    /// Records that were given out.
     pub(super) given: u64,
     /// Whether somebody said stop.
     pub(super) stopped: bool,
@@ -75,14 +83,9 @@ impl Generation {
         Ok(value.and_then(|value| Meta::read(&value)))
     }
 
-    /// Whether an item is there. For the time before all ids are known.
-    pub(super) fn has(&self, part: Part, id: ItemId) -> io::Result<bool> {
-        caught(|| self.db.contains_key(key(part, id)))
-    }
-
-    pub(super) fn get(&self, part: Part, id: ItemId) -> io::Result<Option<Vec<u8>>> {
-        let value = caught(|| self.db.get(key(part, id)))?;
-        Ok(value.and_then(|value| sound(&value).map(<[u8]>::to_vec)))
+    pub(super) fn get(&self, part: Part, record: RecordId) -> io::Result<Option<Vec<u8>>> {
+        let value = caught(|| self.db.get(key(part, record)))?;
+        Ok(value.map(|value| value.to_vec()))
     }
 
     /// Does all edits of a round or none, and makes sure that it stays. sled's own flush was seen not to be enough when the power goes.
@@ -126,8 +129,51 @@ impl Generation {
         sync_generation(&self.dir)
     }
 
-    /// Gives out all values of a part in the order of their ids; nothing instead of one that is not sound.
-    pub(super) fn read(&self, part: Part, each: &mut EachValue<'_>) -> io::Result<Read> {
+    /// Gives out all items of a part in the order of their ids; nothing instead of one that is not sound.
+    pub(super) fn read(&self, part: Part, each: &mut EachItem<'_>) -> io::Result<Read> {
+        self.read_records(part, &mut |record, bytes| {
+            if record.large.is_some() {
+                // Its block has given it out.
+                return ControlFlow::Continue(());
+            }
+            block::items(bytes).try_for_each(|(place, item)| self.give_out(part, record.block, place, item, each))
+        })
+    }
+
+    fn give_out(
+        &self,
+        part: Part,
+        block: BlockId,
+        place: u8,
+        item: Option<Kept<'_>>,
+        each: &mut EachItem<'_>,
+    ) -> ControlFlow<()> {
+        match item {
+            Some(Kept::Here(item)) => each(block.id(place), Some(&item)),
+            Some(Kept::Elsewhere(large)) => {
+                let item = self.get(part, block.large(place)).unwrap_or_default();
+                each(block.id(place), item.as_deref().filter(|item| large.is(item)))
+            }
+            None => each(block.id(place), None),
+        }
+    }
+
+    /// The items of a block that can be read.
+    pub(super) fn sound<'b>(&self, part: Part, block: BlockId, record: &'b [u8]) -> Block<'b> {
+        let mut sound = Block::read(record);
+        for (place, item) in block::items(record) {
+            if let Some(Kept::Elsewhere(large)) = item {
+                let item = self.get(part, block.large(place)).unwrap_or_default();
+                if !item.is_some_and(|item| large.is(&item)) {
+                    sound.remove(place);
+                }
+            }
+        }
+        sound
+    }
+
+    /// Gives out all records of a part in their order.
+    pub(super) fn read_records(&self, part: Part, each: &mut EachRecord<'_>) -> io::Result<Read> {
         let mut read = Read::default();
         let mut from = 0;
         let mut leap = 1_u64;
@@ -135,33 +181,33 @@ impl Generation {
             let before = read.given;
             let outcome = self.read_from(part, from, &mut read, each);
             match outcome {
-                Ok(_) => return Ok(read),
-                Err(next) => {
+                Ok(()) => return Ok(read),
+                Err(block) => {
                     // Behind a page that cannot be read there may be others that can. How far it goes is not known.
                     read.has_holes = true;
                     leap = if read.given > before { 1 } else { leap.saturating_mul(2) };
-                    let Some(further) = next.checked_add(leap) else { return Ok(read) };
+                    let Some(further) = block.checked_add(leap) else { return Ok(read) };
                     from = further;
                 }
             }
         }
     }
 
-    /// The error is the id from which on nothing was read.
-    fn read_from(&self, part: Part, from: u64, read: &mut Read, each: &mut EachValue<'_>) -> Result<(), u64> {
-        let range = key(part, ItemId(from)).to_vec()..vec![part_byte(part) + 1];
+    /// The error is the block from which on nothing was read, or not all.
+    fn read_from(&self, part: Part, from: u64, read: &mut Read, each: &mut EachRecord<'_>) -> Result<(), u64> {
+        let range = key(part, BlockId(from).record()).to_vec()..vec![part_byte(part) + 1];
         let mut next = from;
         let mut values = catch_unwind(AssertUnwindSafe(|| self.db.range(range))).map_err(|_| next)?;
         loop {
             let value = caught(|| values.next().transpose()).map_err(|_| next)?;
             let Some((found, value)) = value else { return Ok(()) };
-            let Some(id) = found.get(1..).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes) else {
+            let Some(record) = record_of(&found) else {
                 read.has_holes = true;
                 continue;
             };
             read.given += 1;
-            next = id.saturating_add(1);
-            if each(ItemId(id), sound(&value)).is_break() {
+            next = record.block.0;
+            if each(record, &value).is_break() {
                 read.stopped = true;
                 return Ok(());
             }
@@ -179,15 +225,12 @@ impl Generation {
 pub(super) struct Batch(::sled::Batch);
 
 impl Batch {
-    pub(super) fn put(&mut self, part: Part, id: ItemId, item: &[u8]) {
-        let mut value = Vec::with_capacity(4 + item.len());
-        value.extend_from_slice(&crc32fast::hash(item).to_le_bytes());
-        value.extend_from_slice(item);
-        self.0.insert(key(part, id).as_slice(), value);
+    pub(super) fn put(&mut self, part: Part, record: RecordId, bytes: &[u8]) {
+        self.0.insert(key(part, record).as_slice(), bytes);
     }
 
-    pub(super) fn remove(&mut self, part: Part, id: ItemId) {
-        self.0.remove(key(part, id).as_slice());
+    pub(super) fn remove(&mut self, part: Part, record: RecordId) {
+        self.0.remove(key(part, record).as_slice());
     }
 }
 
@@ -226,13 +269,19 @@ fn part_byte(part: Part) -> u8 {
     part as u8 + 1
 }
 
-fn key(part: Part, id: ItemId) -> [u8; 9] {
-    let mut key = [part_byte(part); 9];
-    key[1..].copy_from_slice(&id.0.to_be_bytes());
+fn key(part: Part, record: RecordId) -> [u8; KEY_BYTES] {
+    let mut key = [part_byte(part); KEY_BYTES];
+    key[1..9].copy_from_slice(&record.block.0.to_be_bytes());
+    key[9] = record.large.map_or(0, |place| place + 1);
     key
 }
 
-/// A value without its checksum, if that fits.
+fn record_of(key: &[u8]) -> Option<RecordId> {
+    let [_, block @ .., kind] = *<&[u8; KEY_BYTES]>::try_from(key).ok()?;
+    Some(RecordId { block: BlockId(u64::from_be_bytes(block)), large: kind.checked_sub(1) })
+}
+
+/// The meta without its checksum, if that fits.
 fn sound(value: &[u8]) -> Option<&[u8]> {
     let (checksum, item) = value.split_first_chunk::<4>()?;
     (*checksum == crc32fast::hash(item).to_le_bytes()).then_some(item)

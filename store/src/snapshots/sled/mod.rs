@@ -3,6 +3,8 @@
 //! | what | file |
 //! |---|---|
 //! | one database: keys, values, batches, panics that are caught | `generation.rs` |
+//! | how items share records of it | `block.rs` |
+//! | what a save does, block by block | `plan.rs` |
 //! | which items it holds | `ids.rs` |
 //! | finding the one that counts, salvaging, looking | `recover.rs` |
 //! | a round that is too large for one batch | `round.rs` |
@@ -12,9 +14,11 @@
 //! sled does not give space back, and takes a gigabyte of memory while a million items are removed. So when much is dead, what lives is written
 //! into a fresh generation; `current` is swapped in one piece, and the old one is deleted.
 
+mod block;
 mod files;
 mod generation;
 mod ids;
+mod plan;
 mod recover;
 mod round;
 mod sum;
@@ -23,16 +27,18 @@ mod tests;
 
 use super::place::Looked;
 use super::{Part, Renewal, SaveReport, Snapshots};
-use crate::codec::{self, Decoder};
+use crate::codec::Decoder;
 use crate::layout::Layout;
 use crate::open::OpenError;
 use crate::{Calendar, Finding};
-use answerback_broker::{Change, Item, ItemId, Progress};
+use answerback_broker::{Change, Item, ItemId};
+use block::{Block, BlockId, RecordId};
 use files::{copy_generation, remove_generation};
 use generation::{Generation, Meta};
 use ids::Ids;
+use plan::{Plan, id_of};
 use round::{Chunks, Edit};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -94,14 +100,6 @@ impl SledSnapshots {
         Ok((snapshots, recovered.findings))
     }
 
-    fn has(&self, part: Part, id: ItemId) -> io::Result<bool> {
-        match &self.open {
-            _ if self.known[part as usize] => Ok(self.ids.has(part, id)),
-            Some(generation) => generation.has(part, id),
-            None => Ok(false),
-        }
-    }
-
     /// The generation to write into: opened anew after an error, made if there is none.
     fn ready(&mut self) -> io::Result<()> {
         if self.open.is_some() {
@@ -128,8 +126,10 @@ impl SledSnapshots {
     fn resolve(&mut self, generation: &Generation) -> io::Result<()> {
         self.meta = generation.meta()?.unwrap_or(self.meta);
         for id in &self.doubtful {
+            let block = BlockId::of(*id);
             for part in PARTS {
-                if generation.has(part, *id)? { self.ids.insert(part, *id) } else { self.ids.remove(part, *id) }
+                let record = generation.get(part, block.record())?;
+                self.ids.set(part, block, record.map_or(0, |record| Block::read(&record).mask()));
             }
         }
         self.doubtful.clear();
@@ -164,59 +164,12 @@ impl SledSnapshots {
         Ok(())
     }
 
-    /// What is to be done, as bytes: the last word on each item counts.
-    fn plan(&mut self, changes: &[Change]) -> io::Result<Plan> {
-        let mut plan = Plan::default();
-        for change in changes {
-            match change {
-                Change::Put(id, item) => {
-                    let part = if Part::Sends.has(item) { Part::Sends } else { Part::First };
-                    let mut bytes = Vec::new();
-                    codec::encode(item, &self.calendar, &mut bytes);
-                    plan.last.insert(*id, Some((part, bytes)));
-                    plan.next_item = plan.next_item.max(id.0.saturating_add(1));
-                }
-                Change::Progress(id, progress) => {
-                    if let Some((part, bytes)) = self.progressed(&plan, *id, *progress)? {
-                        plan.last.insert(*id, Some((part, bytes)));
-                    }
-                }
-                Change::Gone(id) => {
-                    plan.last.insert(*id, None);
-                }
-            }
-        }
-        for (id, last) in &plan.last {
-            for part in PARTS {
-                if self.has(part, *id)? {
-                    plan.replaced.push((part, *id));
-                }
-            }
-            plan.puts += u64::from(last.is_some());
-        }
-        Ok(plan)
-    }
-
-    /// An item that is there already, with its progress.
-    fn progressed(&self, plan: &Plan, id: ItemId, progress: Progress) -> io::Result<Option<(Part, Vec<u8>)>> {
-        let mut found = plan.last.get(&id).cloned().flatten();
-        if !plan.last.contains_key(&id)
-            && let Some(generation) = &self.open
-        {
-            for part in PARTS {
-                if self.has(part, id)?
-                    && let Some(bytes) = generation.get(part, id)?
-                {
-                    found = Some((part, bytes));
-                }
-            }
-        }
-        let Some((part, bytes)) = found else { return Ok(None) };
-        let Ok(Item::Request(mut request)) = codec::decode(&bytes, &self.calendar) else { return Ok(None) };
-        request.progress = progress;
-        let mut bytes = Vec::new();
-        codec::encode(&Item::Request(request), &self.calendar, &mut bytes);
-        Ok(Some((part, bytes)))
+    fn plan(&self, changes: &[Change]) -> io::Result<Plan> {
+        Plan::new(changes, &self.calendar, &mut |part, record| match &self.open {
+            _ if self.known[part as usize] && self.ids.mask(part, record.block) == 0 => Ok(None),
+            Some(generation) => generation.get(part, record),
+            None => Ok(None),
+        })
     }
 
     fn try_save(&mut self, changes: &[Change]) -> io::Result<SaveReport> {
@@ -227,7 +180,7 @@ impl SledSnapshots {
         self.ready()?;
         let plan = self.plan(changes)?;
         let meta = self.meta_after(&plan);
-        let gone = plan.replaced.len() as u64;
+        let gone = plan.gone[0] + plan.gone[1];
         let changed = gone + plan.puts;
         let renewed = changed >= MASS_CHANGE && changed >= self.count().saturating_sub(gone);
         if renewed {
@@ -238,21 +191,16 @@ impl SledSnapshots {
         }
         self.meta = meta;
         self.dead = if renewed { 0 } else { self.dead + gone };
-        plan.replaced.iter().for_each(|(part, id)| self.ids.remove(*part, *id));
-        plan.puts().for_each(|(part, id, _)| self.ids.insert(part, id));
-        let removed = plan.last.len() as u64 - plan.puts;
-        Ok(SaveReport { put: plan.puts, removed: removed.min(gone), items: self.count(), renewed })
+        plan.masks.iter().for_each(|(part, block, mask)| self.ids.set(*part, *block, *mask));
+        Ok(SaveReport { put: plan.puts, removed: plan.removed, items: self.count(), renewed })
     }
 
     fn meta_after(&self, plan: &Plan) -> Meta {
         let mut meta = self.meta;
         meta.round += 1;
         meta.next_item = meta.next_item.max(plan.next_item);
-        for (part, _) in &plan.replaced {
-            meta.counts[*part as usize] = meta.counts[*part as usize].saturating_sub(1);
-        }
-        for (part, ..) in plan.puts() {
-            meta.counts[part as usize] += 1;
+        for part in [0, 1] {
+            meta.counts[part] = meta.counts[part].saturating_sub(plan.gone[part]) + plan.there[part];
         }
         meta
     }
@@ -260,23 +208,8 @@ impl SledSnapshots {
     /// Writes what lives after `plan` into a fresh generation.
     fn rewrite(&mut self, plan: &Plan, meta: Meta) -> io::Result<()> {
         let Some(old) = self.open.take() else { return Err(io::ErrorKind::NotFound.into()) };
-        let filled = self.make(
-            &mut |fresh| {
-                for part in PARTS {
-                    let mut filling = Filling::new(fresh);
-                    old.read(part, &mut |id, bytes| match bytes {
-                        Some(bytes) if !plan.last.contains_key(&id) => filling.put(part, id, bytes),
-                        _ => ControlFlow::Continue(()),
-                    })?;
-                    for (_, id, bytes) in plan.puts().filter(|(of, ..)| *of == part) {
-                        let _ = filling.put(part, id, bytes);
-                    }
-                    filling.end()?;
-                }
-                Ok(())
-            },
-            meta,
-        );
+        let filled =
+            self.make(&mut |fresh| PARTS.into_iter().try_for_each(|part| merge(&old, part, plan, fresh)), meta);
         old.close();
         filled
     }
@@ -290,7 +223,7 @@ impl SledSnapshots {
         self.meta.counts[0] + self.meta.counts[1]
     }
 
-    /// After an error sled is not to be used any more: it would fail for good.
+    /// Closes the database until it is needed. After an error it must be: sled would fail for good.
     fn give_up(&mut self) {
         if let Some(generation) = self.open.take() {
             generation.close();
@@ -309,8 +242,9 @@ impl SledSnapshots {
         match &self.open {
             Some(_) if seen.has_holes => self.rewrite(&Plan::default(), self.meta),
             Some(generation) => {
-                let removes = || seen.unreadable.iter().map(|id| Edit::Remove(part, *id));
-                generation.write(removes, &self.meta)?;
+                let removes: Vec<_> = seen.unreadable.iter().map(|id| Change::Gone(*id)).collect();
+                let plan = self.plan(&removes)?;
+                generation.write(|| plan.edits(), &self.meta)?;
                 self.note(&self.meta)
             }
             None => Ok(()),
@@ -318,53 +252,48 @@ impl SledSnapshots {
     }
 }
 
-fn id_of(change: &Change) -> ItemId {
-    match change {
-        Change::Put(id, _) | Change::Progress(id, _) | Change::Gone(id) => *id,
-    }
+/// Writes a part as it is after `plan` into a fresh generation.
+fn merge(old: &Generation, part: Part, plan: &Plan, fresh: &Generation) -> io::Result<()> {
+    let mut filling = Filling::new(fresh, part);
+    let mut edits = plan.edits().filter(|edit| edit.part() == part).peekable();
+    old.read_records(part, &mut |record, bytes| {
+        while let Some(edit) = edits.next_if(|edit| edit.record() < record) {
+            filling.edit(edit)?;
+        }
+        match edits.next_if(|edit| edit.record() == record) {
+            Some(edit) => filling.edit(edit),
+            None => filling.copy(old, record, bytes),
+        }
+    })?;
+    let _ = edits.try_for_each(|edit| filling.edit(edit));
+    filling.end()
 }
 
-/// What a save does.
-#[derive(Debug, Default)]
-struct Plan {
-    /// What is to be there of each item.
-    last: BTreeMap<ItemId, Option<(Part, Vec<u8>)>>,
-    /// What is there of them now.
-    replaced: Vec<(Part, ItemId)>,
-    puts: u64,
-    next_item: u64,
-}
-
-impl Plan {
-    fn edits(&self) -> impl Iterator<Item = Edit<'_>> {
-        let stays = |part: Part, id: ItemId| {
-            self.last.get(&id).is_some_and(|last| last.as_ref().is_some_and(|(now, _)| *now == part))
-        };
-        let removes = self.replaced.iter().filter(move |(part, id)| !stays(*part, *id));
-        let removes = removes.map(|(part, id)| Edit::Remove(*part, *id));
-        removes.chain(self.puts().map(|(part, id, bytes)| Edit::Put(part, id, bytes)))
-    }
-
-    fn puts(&self) -> impl Iterator<Item = (Part, ItemId, &[u8])> {
-        self.last.iter().filter_map(|(id, last)| last.as_ref().map(|(part, bytes)| (*part, *id, bytes.as_slice())))
-    }
-}
-
-/// Fills a fresh generation in batches of a size that sled takes lightly.
+/// Fills a part of a fresh generation in batches of a size that sled takes lightly.
 struct Filling<'a> {
     fresh: &'a Generation,
+    part: Part,
     chunks: Chunks,
     outcome: io::Result<()>,
 }
 
 impl<'a> Filling<'a> {
-    fn new(fresh: &'a Generation) -> Self {
-        Self { fresh, chunks: Chunks::default(), outcome: Ok(()) }
+    fn new(fresh: &'a Generation, part: Part) -> Self {
+        Self { fresh, part, chunks: Chunks::default(), outcome: Ok(()) }
     }
 
-    fn put(&mut self, part: Part, id: ItemId, bytes: &[u8]) -> ControlFlow<()> {
-        if self.outcome.is_ok() {
-            self.outcome = self.chunks.add(Edit::Put(part, id, bytes), &mut |batch| self.fresh.fill(batch));
+    /// What is sound of a record of another generation.
+    fn copy(&mut self, old: &Generation, record: RecordId, bytes: &[u8]) -> ControlFlow<()> {
+        let sound = match record.large {
+            Some(_) => Some(Cow::Borrowed(bytes)),
+            None => old.sound(self.part, record.block, bytes).record().map(Cow::Owned),
+        };
+        sound.map_or(ControlFlow::Continue(()), |sound| self.edit(Edit::Put(self.part, record, &sound)))
+    }
+
+    fn edit(&mut self, edit: Edit<'_>) -> ControlFlow<()> {
+        if self.outcome.is_ok() && matches!(edit, Edit::Put(..)) {
+            self.outcome = self.chunks.add(edit, &mut |batch| self.fresh.fill(batch));
         }
         if self.outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
@@ -392,7 +321,8 @@ impl Snapshots for SledSnapshots {
         let mut decoder = Decoder::new(self.calendar);
         let ids = &mut self.ids;
         let (seen, stopped) = recover::show(generation, part, &mut decoder, &mut |id, item| {
-            ids.insert(part, id);
+            let block = BlockId::of(id);
+            ids.set(part, block, ids.mask(part, block) | 1 << block::place(id));
             each(id, item)
         })?;
         if stopped {
@@ -400,11 +330,17 @@ impl Snapshots for SledSnapshots {
         }
         self.known[part as usize] = true;
         let dir = self.layout.generation(number);
-        let Some(mut finding) = recover::judge(&dir, part, &self.meta, &seen) else { return Ok(Vec::new()) };
-        if let Err(error) = self.take_out(part, &seen, &mut finding) {
-            finding.not_aside = Some(error.to_string());
+        let found = recover::judge(&dir, part, &self.meta, &seen).map(|mut finding| {
+            if let Err(error) = self.take_out(part, &seen, &mut finding) {
+                finding.not_aside = Some(error.to_string());
+            }
+            finding
+        });
+        if self.known == [true, true] {
+            // The next save opens it again. Until then what it keeps in memory, some 60 MB of a million items, serves nobody.
+            self.give_up();
         }
-        Ok(vec![finding])
+        Ok(found.into_iter().collect())
     }
 
     fn save(&mut self, changes: &[Change]) -> io::Result<SaveReport> {

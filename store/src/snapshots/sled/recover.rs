@@ -164,11 +164,13 @@ impl Recovered {
         let fresh = Generation::open(&dir)?;
         meta.counts = [0, 0];
         for part in [Part::First, Part::Sends] {
-            let mut filling = Filling::new(&fresh);
-            broken.read(part, &mut |id, bytes| {
-                let Some(bytes) = bytes else { return ControlFlow::Continue(()) };
-                meta.counts[part as usize] += 1;
-                filling.put(part, id, bytes)
+            let mut filling = Filling::new(&fresh, part);
+            broken.read_records(part, &mut |record, bytes| {
+                if record.large.is_none() {
+                    meta.counts[part as usize] +=
+                        u64::from(broken.sound(part, record.block, bytes).mask().count_ones());
+                }
+                filling.copy(broken, record, bytes)
             })?;
             filling.end()?;
         }

@@ -6,21 +6,24 @@
 //!
 //! ```text
 //!  "ABround1"  u32 checksum of the rest  round  next item  two counts
-//!  u8 1 part id length item | u8 2 part id            again and again
+//!  u8 1 part record length bytes | u8 2 part record            again and again
 //! ```
 
+use super::block::{BLOCK_IDS, BlockId, RecordId};
 use super::generation::{Batch, Meta};
 use crate::codec::bytes::Reader;
 use crate::codec::{Damaged, bytes::put_long};
 use crate::snapshots::Part;
-use answerback_broker::ItemId;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Changes that sled is given at once. With 1,000 the allocator ends up with 500 MB more after a million were removed, and nothing is faster.
+/// Records that sled is given at once. With 1,000 the allocator ends up with 500 MB more after a million were removed, and nothing is faster …
 pub(super) const BATCH_CHANGES: usize = 128;
+
+/// … and bytes of them, unless it is a single one.
+const BATCH_BYTES: usize = 1 << 20;
 
 const FILE: &str = "round";
 const NEW_FILE: &str = "round.new";
@@ -33,8 +36,8 @@ const REMOVE: u8 = 2;
 /// A change to a generation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Edit<'a> {
-    Put(Part, ItemId, &'a [u8]),
-    Remove(Part, ItemId),
+    Put(Part, RecordId, &'a [u8]),
+    Remove(Part, RecordId),
 }
 
 /// Writes a round down, to stay.
@@ -99,19 +102,23 @@ pub(super) fn apply(edits: &[u8], each: &mut dyn FnMut(Batch) -> io::Result<()>)
 pub(super) struct Chunks {
     batch: Batch,
     edits: usize,
+    bytes: usize,
 }
 
 impl Chunks {
     pub(super) fn add(&mut self, edit: Edit<'_>, each: &mut dyn FnMut(Batch) -> io::Result<()>) -> io::Result<()> {
         match edit {
-            Edit::Put(part, id, bytes) => self.batch.put(part, id, bytes),
-            Edit::Remove(part, id) => self.batch.remove(part, id),
+            Edit::Put(part, record, bytes) => {
+                self.batch.put(part, record, bytes);
+                self.bytes += bytes.len();
+            }
+            Edit::Remove(part, record) => self.batch.remove(part, record),
         }
         self.edits += 1;
-        if self.edits < BATCH_CHANGES {
+        if self.edits < BATCH_CHANGES && self.bytes < BATCH_BYTES {
             return Ok(());
         }
-        self.edits = 0;
+        (self.edits, self.bytes) = (0, 0);
         each(std::mem::take(&mut self.batch))
     }
 
@@ -129,28 +136,42 @@ pub(super) fn forget(dir: &Path) -> io::Result<()> {
 }
 
 impl<'a> Edit<'a> {
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Self::Put(part, ..) | Self::Remove(part, _) => *part,
+        }
+    }
+
+    pub(super) fn record(&self) -> RecordId {
+        match self {
+            Self::Put(_, record, _) | Self::Remove(_, record) => *record,
+        }
+    }
+
     fn write(&self, into: &mut Vec<u8>) {
-        let (kind, part, id) = match self {
-            Self::Put(part, id, _) => (PUT, *part, *id),
-            Self::Remove(part, id) => (REMOVE, *part, *id),
-        };
-        into.extend_from_slice(&[kind, part as u8]);
-        into.extend_from_slice(&id.0.to_le_bytes());
+        let (kind, record) = (if matches!(self, Self::Put(..)) { PUT } else { REMOVE }, self.record());
+        into.extend_from_slice(&[kind, self.part() as u8]);
+        into.extend_from_slice(&record.block.0.to_le_bytes());
+        into.push(record.large.map_or(0, |place| place + 1));
         if let Self::Put(.., bytes) = self {
             put_long(bytes, into);
         }
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, Damaged> {
-        let (kind, part, id) = (reader.u8()?, reader.u8()?, ItemId(reader.u64()?));
+        let (kind, part, block, place) = (reader.u8()?, reader.u8()?, BlockId(reader.u64()?), reader.u8()?);
         let part = match part {
             0 => Part::First,
             1 => Part::Sends,
             _ => return Err(Damaged { what: "it belongs to no known part" }),
         };
+        if usize::from(place) > BLOCK_IDS {
+            return Err(Damaged { what: "it has no place in its block" });
+        }
+        let record = RecordId { block, large: place.checked_sub(1) };
         match kind {
-            PUT => Ok(Self::Put(part, id, reader.long()?)),
-            REMOVE => Ok(Self::Remove(part, id)),
+            PUT => Ok(Self::Put(part, record, reader.long()?)),
+            REMOVE => Ok(Self::Remove(part, record)),
             _ => Err(Damaged { what: "it is of no known kind" }),
         }
     }
