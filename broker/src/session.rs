@@ -13,6 +13,7 @@ use crate::handler::Handler;
 use crate::input::ConnectionId;
 use crate::kept::Kept;
 use crate::request::Request;
+use crate::rights::Holder;
 use crate::tables::{Key, Map, map};
 use crate::time::Time;
 use answerback_protocol::SessionId;
@@ -20,9 +21,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(crate) struct Session {
+    /// What names it here and in the store: see `guard.rs`. The client says another one if it has a holder.
     pub(crate) id: SessionId,
+    /// Whose it is, on a server with keys. Not known of one that was restored until its client comes back.
+    pub(crate) holder: Option<Holder>,
     /// Its number in lists. The id is a secret.
     pub(crate) client: u64,
+    /// The client's name, behind that of its holder: what others see as `from`.
     pub(crate) name: Arc<str>,
     pub(crate) connection: Option<ConnectionId>,
     /// How many connections it has had.
@@ -74,6 +79,7 @@ impl Session {
     pub(crate) fn new(id: SessionId, client: u64, name: Arc<str>, seed: u64) -> Self {
         Self {
             id,
+            holder: None,
             client,
             name,
             connection: None,

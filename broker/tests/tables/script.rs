@@ -186,7 +186,11 @@ impl Stage {
         let connection = ConnectionId::new(0, self.connections, self.connections);
         let heard = self.clients.remove(name).map(|client| client.heard).unwrap_or_default();
         self.clients.insert(name.to_owned(), Client { connection, session, heard, closed: false });
-        self.input(Input::Connected { connection, peer: format!("127.0.0.1:{}", 5_000 + self.connections) });
+        self.input(Input::Connected {
+            connection,
+            peer: format!("127.0.0.1:{}", 5_000 + self.connections),
+            holder: None,
+        });
         connection
     }
 
