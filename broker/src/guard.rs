@@ -14,7 +14,7 @@ use crate::handler::Handler;
 use crate::input::ConnectionId;
 use crate::rights::{Holder, Right, Rights};
 use crate::session::Session;
-use crate::tables::Key;
+use crate::tables::{Key, Map, map};
 use crate::words;
 use answerback_protocol::frames::{About, Hello};
 use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
@@ -26,11 +26,59 @@ use std::sync::Arc;
 /// Tells this hash from others under the same key.
 const SESSION_OF_HOLDER: &[u8] = b"session of a holder\0";
 
+/// Whose a session is, and which names it was found to be allowed. Most clients use few names again and again, and looking for a grant among
+/// hundreds costs more than the rest of a call.
+pub(crate) struct Guard {
+    holder: Holder,
+    called: Map<Box<str>, ()>,
+    published: Map<Box<str>, ()>,
+}
+
+/// Names that a session remembers for each right. Who uses more has each of them looked up now and then.
+const REMEMBERED_MAX: usize = 128;
+
+impl Guard {
+    pub(crate) fn new(holder: Holder, seed: u64) -> Self {
+        Self { holder, called: map(seed), published: map(seed) }
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// What was found under other rights is forgotten.
+    fn change(&mut self, rights: Arc<Rights>) {
+        self.holder.rights = rights;
+        self.called.clear();
+        self.published.clear();
+    }
+
+    fn allows(&mut self, right: Right, name: &str) -> bool {
+        let rights = &self.holder.rights;
+        let remembered = match right {
+            Right::Call => &mut self.called,
+            Right::Publish => &mut self.published,
+            Right::Serve | Right::Subscribe => return rights.allow(right, name),
+        };
+        if rights.allow_all(right, name) || remembered.contains_key(name) {
+            return true;
+        }
+        let allowed = rights.allow(right, name);
+        if allowed {
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(name.into(), ());
+        }
+        allowed
+    }
+}
+
 impl Broker {
     /// Why a session may not do something, if it may not. On a server without keys everybody may do everything.
-    pub(crate) fn denies(&self, session: Key<Session>, right: Right, name: &str) -> Option<String> {
-        let holder = self.sessions.get(session)?.holder.as_ref()?;
-        (!holder.rights.allow(right, name)).then(|| words::denied(&holder.id, right, name))
+    pub(crate) fn denies(&mut self, session: Key<Session>, right: Right, name: &str) -> Option<String> {
+        let guard = self.sessions.get_mut(session)?.guard.as_mut()?;
+        (!guard.allows(right, name)).then(|| words::denied(&guard.holder.id, right, name))
     }
 
     /// Tells a session that it may not.
@@ -76,8 +124,8 @@ impl Broker {
             }
         }
         for key in self.sessions_of(holder) {
-            if let Some(known) = self.sessions.get_mut(key).and_then(|session| session.holder.as_mut()) {
-                known.rights = Arc::clone(rights);
+            if let Some(guard) = self.sessions.get_mut(key).and_then(|session| session.guard.as_mut()) {
+                guard.change(Arc::clone(rights));
             }
             self.end_what_is_denied(key);
         }
@@ -103,14 +151,14 @@ impl Broker {
     }
 
     fn sessions_of(&self, holder: &str) -> Vec<Key<Session>> {
-        let is_its = |session: &Session| session.holder.as_ref().is_some_and(|known| *known.id == *holder);
+        let is_its = |session: &Session| session.holder().is_some_and(|known| *known.id == *holder);
         self.sessions.iter().filter(|(_, session)| is_its(session)).map(|(key, _)| key).collect()
     }
 
     /// Ends what a session serves and hears and may not any more. One that is away gets neither work nor events, so that can wait until it can be told.
     pub(crate) fn end_what_is_denied(&mut self, key: Key<Session>) {
         let Some(session) = self.sessions.get(key).filter(|session| session.connection.is_some()) else { return };
-        let Some(rights) = session.holder.as_ref().map(|holder| Arc::clone(&holder.rights)) else { return };
+        let Some(rights) = session.holder().map(|holder| Arc::clone(&holder.rights)) else { return };
         for (name, handler) in self.serves_denied(key, &rights) {
             self.stop_handler(handler);
             if let Some(text) = self.denies(key, Right::Serve, &name) {
@@ -136,5 +184,44 @@ impl Broker {
         let mut denied: Vec<_> = named.filter(|(name, _)| !rights.allow(Right::Serve, name)).collect();
         denied.sort_unstable();
         denied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(rights: Rights) -> Guard {
+        Guard::new(Holder { id: "shop".into(), rights: Arc::new(rights) }, 1)
+    }
+
+    fn calls(text: &str) -> Rights {
+        let pattern = answerback_protocol::names::Pattern::new(text).unwrap();
+        Rights { call: [pattern].into_iter().collect(), ..Rights::default() }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_for_one_right() {
+        let mut guard = guard(calls("a.*"));
+        for n in 0..10 * REMEMBERED_MAX {
+            assert!(guard.allows(Right::Call, &format!("a.{n}")) && !guard.allows(Right::Call, &format!("b.{n}")));
+            assert!(!guard.allows(Right::Publish, &format!("a.{n}")));
+            assert!(guard.called.len() <= REMEMBERED_MAX && guard.published.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_found_under_other_rights_is_forgotten() {
+        let mut guard = guard(calls("a.*"));
+        assert!(guard.allows(Right::Call, "a.b"));
+        guard.change(Arc::new(calls("b")));
+        assert!(!guard.allows(Right::Call, "a.b") && guard.allows(Right::Call, "b"));
+    }
+
+    #[test]
+    fn everything_needs_no_memory() {
+        let mut guard = guard(Rights::all());
+        assert!(guard.allows(Right::Call, "a") && guard.allows(Right::Publish, "a"));
+        assert_eq!(guard.called.capacity() + guard.published.capacity(), 0);
     }
 }

@@ -136,7 +136,7 @@ impl Broker {
     /// The key of a request, if it has one, as it is known here.
     pub(crate) fn name_of_key<'f>(&self, session: Key<Session>, frame: &'f Frame<'_>) -> Option<Cow<'f, str>> {
         let key = frame.key.as_deref()?;
-        let holder = self.sessions.get(session).and_then(|session| session.holder.as_ref());
+        let holder = self.sessions.get(session).and_then(Session::holder);
         Some(holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{}{BEHIND_HOLDER}{key}", holder.id))))
     }
 
@@ -366,5 +366,22 @@ impl Broker {
         let mut hasher = SipHasher13::new_with_key(&self.settings.secrets.delivery);
         hasher.write(data);
         hasher.finish128().as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sound_key;
+
+    #[test]
+    fn keys_as_the_store_has_them() {
+        let (key, holder) = ("k".repeat(255), "h".repeat(64));
+        for sound in ["k", "a/b", &key, "shop\u{1f}k", &format!("{holder}\u{1f}{key}")] {
+            assert!(is_sound_key(sound), "{sound:?}");
+        }
+        let long = format!("{key}k");
+        for wrong in ["", "a\nb", "\u{1f}k", "shop\u{1f}", "a\u{1f}b\u{1f}c", &long, &format!("{holder}h\u{1f}k")] {
+            assert!(!is_sound_key(wrong), "{wrong:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A grant is a pattern over names, with the wildcards of topics: `*` is any token, and `>` at the end one or more. A wildcard in first place does
 //! not match names that start with `$`: those are the broker's own, and are for an `admin`, or for whom a pattern names them. This file knows no
-//! session; who asks it is in `guard.rs`.
+//! session; who asks it, and remembers what it says, is `guard.rs`.
 
 use crate::topics::matches_pattern;
 use answerback_protocol::names::Pattern;
@@ -52,6 +52,17 @@ impl Rights {
         Self { call: all(), serve: all(), publish: all(), subscribe: all(), admin: true }
     }
 
+    /// Whether a name is allowed because every ordinary one is: the answer that costs nothing, if it is yes.
+    pub(crate) fn allow_all(&self, right: Right, name: &str) -> bool {
+        let patterns = match right {
+            Right::Call => &self.call,
+            Right::Serve => &self.serve,
+            Right::Publish => &self.publish,
+            Right::Subscribe => &self.subscribe,
+        };
+        patterns.everything && !is_reserved(name)
+    }
+
     /// Whether a name, or for a subscription a pattern, is allowed.
     pub(crate) fn allow(&self, right: Right, name: &str) -> bool {
         match right {
@@ -64,7 +75,7 @@ impl Rights {
     }
 }
 
-/// Grants: patterns over names, in an order that makes a name quick to find however many there are.
+/// Grants: patterns over names, in an order in which a name is found without looking at all of them.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Patterns {
     /// `>` is among them: every name that is not the broker's own.

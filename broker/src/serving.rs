@@ -39,7 +39,7 @@ impl Broker {
         self.handler_changed(handler);
     }
 
-    fn may_not_serve(&self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
+    fn may_not_serve(&mut self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
         if serve.action.is_reserved() {
             return Some((Code::Denied, "names that start with `$` belong to the broker; choose another".to_owned()));
         }

@@ -2,6 +2,7 @@
 
 use crate::broker::{Alarm, Broker};
 use crate::endings::End;
+use crate::guard::Guard;
 use crate::input::ConnectionId;
 use crate::output::{Note, Output};
 use crate::recovery::EPOCH_BEFORE;
@@ -37,11 +38,12 @@ impl Broker {
             Some(key) => key,
             None => self.new_session(connection, id, Arc::clone(&name))?,
         };
+        let guard = holder.map(|holder| Box::new(Guard::new(holder, self.settings.secrets.tables)));
         self.counts.resumed += u64::from(resumed);
         let session = self.sessions.get_mut(key)?;
         session.connection = Some(connection);
         session.epoch += 1;
-        (session.name, session.holder) = (Arc::clone(&name), holder);
+        (session.name, session.guard) = (Arc::clone(&name), guard);
         session.kept.new_connection();
         // What it holds must be known before it is given more.
         session.resuming = !session.deliveries.is_empty();
