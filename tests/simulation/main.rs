@@ -19,6 +19,14 @@
 //! | a drain ends in time, and everybody has an answer | `shell::drained`, `world::leave` |
 //! | memory goes back to its floor | when all have left and the stored replies are old, nothing is held (`world::end`) |
 //!
+//! In some worlds the server has keys (`holders`):
+//!
+//! | promise | where it is checked, and why that is obviously right |
+//! |---|---|
+//! | what a holder may not do is denied at once, what it may is not, and nobody ever gets it | compared with a list of names (`error_has_its_cause`, `reply`, `deliver`, `border::Expected::Denied`) |
+//! | `from` has the holder in front | compared when a delivery arrives (`handler::take_delivery`) |
+//! | an idempotency key belongs to its holder | keys are counted apart (`ledger::Asked::own_key`), and no answer crosses over (`shares_key`) |
+//!
 //! In half of the worlds the server has a store (`store` is its model), is killed and started again, or leaves and comes back (`restart`), and its disk
 //! fails for a while (`keeper`). What was promised before goes on over all its lives, and more:
 //!
@@ -44,6 +52,7 @@ mod caller;
 mod client;
 mod coverage;
 mod handler;
+mod holders;
 mod keeper;
 mod ledger;
 mod network;

@@ -1,5 +1,6 @@
 //! What a seed decides before anything happens: settings, weather, who is there and what they like to do.
 
+use crate::holders::Holder;
 use crate::network::Weather;
 use crate::random::Random;
 use answerback_broker::{Limits, Secrets, Settings, Time};
@@ -30,6 +31,8 @@ pub(crate) struct Scenario {
     pub(crate) durable: u64,
     /// The store, if there is one.
     pub(crate) store: Option<StoreHabits>,
+    /// Who has keys; nobody on a server without.
+    pub(crate) holders: Vec<Holder>,
 }
 
 /// How a store and its server behave.
@@ -90,6 +93,11 @@ impl Scenario {
             }
             scenario.store = Some(StoreHabits::new(&mut random));
         }
+        // The same for worlds without keys.
+        let mut random = Random::new(!seed.rotate_left(32));
+        if random.chance(300) {
+            scenario.holders = Holder::some(&mut random, &scenario.actions);
+        }
         scenario
     }
 
@@ -117,6 +125,7 @@ impl Scenario {
             strangers_ms: random.pick(&[0, 0, 700]),
             durable: 10,
             store: None,
+            holders: Vec::new(),
         }
     }
 
