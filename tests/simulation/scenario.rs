@@ -76,6 +76,9 @@ pub(crate) struct Habits {
     pub(crate) burst: u64,
 }
 
+/// Seeds from here on are worlds with keys. The worlds before them are what they were before there were keys.
+pub(crate) const WITH_KEYS: u64 = 1 << 32;
+
 const ACTIONS: [&str; 3] = ["user.get", "größe", "mail send"];
 
 impl Scenario {
@@ -93,9 +96,7 @@ impl Scenario {
             }
             scenario.store = Some(StoreHabits::new(&mut random));
         }
-        // The same for worlds without keys.
-        let mut random = Random::new(!seed.rotate_left(32));
-        if random.chance(300) {
+        if seed >= WITH_KEYS {
             scenario.holders = Holder::some(&mut random, &scenario.actions);
         }
         scenario
