@@ -1,6 +1,6 @@
 //! A request arrives: may it be here, and for how long.
 //!
-//! In this order: is it known already, does it belong to the broker itself, is the server staying, is it a broadcast,
+//! In this order: is it known already, may its caller ask that, does it belong to the broker itself, is the server staying, is it a broadcast,
 //! does its key run already, is there memory, is a handler free, may it wait.
 
 use crate::action::Action;
@@ -8,6 +8,7 @@ use crate::broker::Broker;
 use crate::dispatch::mix;
 use crate::endings::Outcome;
 use crate::request::{Keeping, Owner, Rare, Request, State};
+use crate::rights::Right;
 use crate::session::{Call, Session};
 use crate::settings::REQUEST_OVERHEAD_BYTES;
 use crate::snapshot::belongs_into_store;
@@ -48,11 +49,12 @@ impl Broker {
             return;
         }
         self.counts.requests += 1;
-        if frame.action.is_reserved() {
-            return self.builtin(session, frame, data);
-        }
-        let taken =
-            if frame.broadcast { self.begin_broadcast(session, frame, data) } else { self.admit(session, frame, data) };
+        let taken = match self.denies(session, Right::Call, frame.action.as_str()) {
+            Some(text) => Err(Refusal::new(Code::Denied, text)),
+            None if frame.action.is_reserved() => return self.builtin(session, frame, data),
+            None if frame.broadcast => self.begin_broadcast(session, frame, data),
+            None => self.admit(session, frame, data),
+        };
         match taken {
             Ok(Taken::Now) if !frame.reply => self.accepted(session, frame.id.get()),
             Ok(_) => {}
@@ -189,7 +191,10 @@ impl Broker {
         action: Key<Action>,
         data: Payload,
     ) -> Result<Taken, Refusal> {
-        if let Some(taken) = self.by_key(session, frame, action, &data) {
+        let name = self.name_of_key(session, frame);
+        if let Some(name) = &name
+            && let Some(taken) = self.by_key(session, frame, action, &data, name)
+        {
             return taken;
         }
         let mut request = self.new_request(session, frame, action, data);
@@ -213,7 +218,7 @@ impl Broker {
             self.may_wait(&request)?;
         }
         let key = self.hold(request);
-        if let Some(name) = &frame.key {
+        if let Some(name) = &name {
             self.runs_under(key, name);
         }
         if self.is_durable(frame) {

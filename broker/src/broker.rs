@@ -153,13 +153,16 @@ impl Broker {
         self.now = self.now.max(now);
         match input {
             Input::Frame { connection, frame, data } => self.frame(connection, frame, data),
-            Input::Connected { connection, peer } => self.connected(connection, peer),
+            Input::Connected { connection, peer, holder } => self.connected(connection, peer, holder),
             Input::Disconnected { connection, reason } => self.disconnected(connection, reason),
             Input::Malformed { connection, error } => self.malformed(connection, &error),
             Input::Bytes { connection } => {
                 self.heard(connection);
             }
             Input::NotAFrame { connection, error } => self.not_a_frame(connection, &error),
+            Input::Rights { holder, rights: Some(rights) } => self.rights_changed(&holder, &rights),
+            Input::Rights { holder, rights: None } => self.holder_gone(&holder),
+            Input::KeyRemoved { connection } => self.key_removed(connection),
             Input::Store(news) => self.store_news(news),
             Input::Drain { deadline } => self.drain(deadline),
         }

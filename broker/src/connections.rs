@@ -4,6 +4,7 @@ use crate::broker::{Alarm, Broker};
 use crate::input::{ConnectionId, Disconnect};
 use crate::output::{Note, Output};
 use crate::receipts::Receipts;
+use crate::rights::Holder;
 use crate::session::Session;
 use crate::tables::Key;
 use crate::time::Time;
@@ -17,6 +18,8 @@ pub(crate) struct Connection {
     /// The whole id; the place alone may have been used before.
     id: ConnectionId,
     pub(crate) peer: Box<str>,
+    /// Who has the key that it was opened with, on a server with keys.
+    pub(crate) holder: Option<Holder>,
     /// None before hello.
     session: Option<Key<Session>>,
     /// When the first thing came after hello, or the last announcement of a request of an earlier connection.
@@ -32,11 +35,12 @@ pub(crate) struct Connection {
 }
 
 impl Broker {
-    pub(crate) fn connected(&mut self, id: ConnectionId, peer: String) {
+    pub(crate) fn connected(&mut self, id: ConnectionId, peer: String, holder: Option<Holder>) {
         let alarm = self.now + self.settings.handshake;
         let connection = Connection {
             id,
             peer: peer.into(),
+            holder,
             session: None,
             spoke: None,
             closing: false,
@@ -96,6 +100,12 @@ impl Broker {
     /// The address a connection comes from.
     pub(crate) fn peer_of(&self, id: ConnectionId) -> &str {
         self.connections.get(id.place()).and_then(Option::as_ref).map_or("", |connection| &connection.peer)
+    }
+
+    /// The connections that a key of this holder opened.
+    pub(crate) fn connections_of(&self, holder: &str) -> Vec<ConnectionId> {
+        let opened = |c: &&Connection| c.holder.as_ref().is_some_and(|known| *known.id == *holder);
+        self.connections.iter().flatten().filter(opened).map(|connection| connection.id).collect()
     }
 
     /// A frame of a connection that has no session: it must be `hello`.

@@ -1,6 +1,7 @@
 //! Publish and subscribe: an event goes to whoever wants its topic now, and is kept for nobody.
 
 use crate::broker::Broker;
+use crate::rights::{Right, is_reserved};
 use crate::session::Session;
 use crate::tables::Key;
 use answerback_protocol::frames::{About, Accepted, Event, Publish, Subscribe, Subscribed, Unsubscribe, Unsubscribed};
@@ -10,6 +11,9 @@ use std::sync::Arc;
 
 impl Broker {
     pub(crate) fn subscribe(&mut self, key: Key<Session>, subscribe: Subscribe<'_>) {
+        if let Some(text) = self.denies(key, Right::Subscribe, subscribe.topic.as_str()) {
+            return self.denied(key, text, About::Topic(subscribe.topic.into_text().into_static()));
+        }
         let most = self.settings.limits.subscriptions_per_session;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let pattern: Arc<str> = Arc::from(subscribe.topic.as_str());
@@ -51,17 +55,18 @@ impl Broker {
 
     pub(crate) fn publish(&mut self, key: Key<Session>, publish: Publish<'_>, data: &Payload) {
         let Some(session) = self.sessions.get(key) else { return };
-        let (from, connection) = (Arc::clone(&session.name), session.connection);
-        if publish.topic.as_str().starts_with('$') {
-            let text = "topics that start with `$` belong to the broker; choose another".to_owned();
+        let from = Arc::clone(&session.name);
+        let refusal = if is_reserved(publish.topic.as_str()) {
+            Some("topics that start with `$` belong to the broker; choose another".to_owned())
+        } else {
+            self.denies(key, Right::Publish, publish.topic.as_str())
+        };
+        if let Some(text) = refusal {
             let about = match publish.id {
                 Some(id) => About::Id(id),
                 None => About::Topic(publish.topic.into_text().into_static()),
             };
-            if let Some(connection) = connection {
-                self.notice(connection, Code::Denied, text, Some(about));
-            }
-            return;
+            return self.denied(key, text, about);
         }
         self.emit(publish.topic.as_str(), &from, data);
         if let Some(id) = publish.id {

@@ -1,10 +1,12 @@
 //! What can happen to a broker.
 
+use crate::rights::{Holder, Rights};
 use crate::saved::StoreNews;
 use crate::time::Time;
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::{ClientFrame, Malformed, Payload};
 use std::fmt;
+use std::sync::Arc;
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -15,6 +17,9 @@ pub enum Input<'a> {
         connection: ConnectionId,
         /// Where it comes from, for lists and logs.
         peer: String,
+        /// Who has the key that it was opened with. On a server without keys there is nobody to tell apart: everything is allowed then, and
+        /// `from` is the name that the client gives itself.
+        holder: Option<Holder>,
     },
     /// A frame arrived.
     Frame {
@@ -50,6 +55,18 @@ pub enum Input<'a> {
         connection: ConnectionId,
         /// Why, as far as the shell knows.
         reason: Disconnect,
+    },
+    /// What a holder may do has changed, and holds from now on. `None`: it has no key any more, and its sessions end.
+    Rights {
+        /// Which one.
+        holder: Arc<str>,
+        /// What it may do now.
+        rights: Option<Arc<Rights>>,
+    },
+    /// The key of a connection is not accepted any more. Its session goes on with another key of the same holder.
+    KeyRemoved {
+        /// Which one.
+        connection: ConnectionId,
     },
     /// The store has done something, or cannot.
     Store(StoreNews),

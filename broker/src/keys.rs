@@ -8,7 +8,8 @@
 //!                            └ ended without an answer worth keeping ──► unknown
 //! ```
 //!
-//! A key belongs to its action. Another payload under the same key is a `conflict`.
+//! A key belongs to its action, and to the holder of whoever says it: nobody joins or reads what another holder has asked. Another payload under the
+//! same key is a `conflict`.
 
 use crate::action::Action;
 use crate::admission::{Refusal, Taken};
@@ -23,12 +24,28 @@ use crate::tables::{Chain, Key, Map, give_back, map};
 use crate::time::Time;
 use crate::words;
 use answerback_protocol::frames::{Reply, Request as Frame};
+use answerback_protocol::limits::KEY_BYTES_MAX;
+use answerback_protocol::names::is_sound;
+use answerback_protocol::sealed::KEY_ID_BYTES_MAX;
 use answerback_protocol::{Code, Payload};
 use hashbrown::Equivalent;
 use siphasher::sip128::{Hasher128, SipHasher13};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::Hasher;
 use std::sync::Arc;
+
+/// Stands between a holder and its key. No key holds a control character, so on a server that once had no holders nobody reads what is another's.
+const BEHIND_HOLDER: char = '\u{1f}';
+
+/// Whether `text` can be an idempotency key as [`SavedRequest`](crate::SavedRequest) and [`SavedStored`] have it: what a client said, on a server
+/// with keys behind the name of its holder and U+001F.
+pub fn is_sound_key(text: &str) -> bool {
+    match text.split_once(BEHIND_HOLDER) {
+        Some((holder, key)) => is_sound(holder, KEY_ID_BYTES_MAX) && is_sound(key, KEY_BYTES_MAX),
+        None => is_sound(text, KEY_BYTES_MAX),
+    }
+}
 
 /// What is known of keys.
 pub(crate) struct Keys {
@@ -116,15 +133,22 @@ fn cost(outcome: &Outcome) -> usize {
 }
 
 impl Broker {
-    /// What a request with a key gets without a run of its own; `None` if it has none, or is the first.
+    /// The key of a request, if it has one, as it is known here.
+    pub(crate) fn name_of_key<'f>(&self, session: Key<Session>, frame: &'f Frame<'_>) -> Option<Cow<'f, str>> {
+        let key = frame.key.as_deref()?;
+        let holder = self.sessions.get(session).and_then(Session::holder);
+        Some(holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{}{BEHIND_HOLDER}{key}", holder.id))))
+    }
+
+    /// What a request with a key gets without a run of its own; `None` if it is the first.
     pub(crate) fn by_key(
         &mut self,
         session: Key<Session>,
         frame: &Frame<'_>,
         action: Key<Action>,
         data: &Payload,
+        key: &str,
     ) -> Option<Result<Taken, Refusal>> {
-        let key = frame.key.as_ref()?;
         let fingerprint = self.fingerprint(data);
         let known = self.keys.get(frame.action.as_str(), key)?;
         let before = match known {
@@ -342,5 +366,22 @@ impl Broker {
         let mut hasher = SipHasher13::new_with_key(&self.settings.secrets.delivery);
         hasher.write(data);
         hasher.finish128().as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sound_key;
+
+    #[test]
+    fn keys_as_the_store_has_them() {
+        let (key, holder) = ("k".repeat(255), "h".repeat(64));
+        for sound in ["k", "a/b", &key, "shop\u{1f}k", &format!("{holder}\u{1f}{key}")] {
+            assert!(is_sound_key(sound), "{sound:?}");
+        }
+        let long = format!("{key}k");
+        for wrong in ["", "a\nb", "\u{1f}k", "shop\u{1f}", "a\u{1f}b\u{1f}c", &long, &format!("{holder}h\u{1f}k")] {
+            assert!(!is_sound_key(wrong), "{wrong:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! | what happens | file |
 //! |---|---|
 //! | a connection opens, says hello, falls silent, breaks | `connections.rs` |
+//! | what the holder of a key may do, and what changes when that changes | `rights.rs`, `guard.rs` |
 //! | a session begins, is resumed, ends | `sessions.rs` |
 //! | a client serves an action, changes its credit, stops | `serving.rs` |
 //! | a request arrives: may it wait, and for how long | `admission.rs` |
@@ -47,6 +48,7 @@ mod drain;
 mod endings;
 mod events;
 mod explain;
+mod guard;
 mod handler;
 mod input;
 mod journal;
@@ -58,6 +60,7 @@ mod rate;
 mod receipts;
 mod recovery;
 mod request;
+mod rights;
 mod saved;
 mod serving;
 mod session;
@@ -72,8 +75,10 @@ mod words;
 pub use broker::{Broker, Held};
 pub use counts::Counts;
 pub use input::{ConnectionId, Disconnect, Input};
+pub use keys::is_sound_key;
 pub use output::{Note, Output};
 pub use recovery::Recovery;
+pub use rights::{Holder, Patterns, Rights};
 pub use saved::{Caller, Change, Item, ItemId, Progress, SavedKept, SavedRequest, SavedStored, Step, StoreNews};
 pub use settings::{Limits, REQUEST_OVERHEAD_BYTES, Secrets, Settings};
 pub use time::Time;

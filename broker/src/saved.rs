@@ -34,7 +34,8 @@ pub enum Item {
     Stored(Box<SavedStored>),
 }
 
-/// Who waits for an answer: a session, and the id that it chose. A secret: who knows a session can take it over.
+/// Who waits for an answer: a session, and the id that it chose. A secret: who knows a session can take it over, unless it has a holder, when this is
+/// a keyed hash of both.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Caller {
     /// The session.
@@ -54,7 +55,7 @@ pub struct SavedRequest {
     pub action: Arc<str>,
     /// The caller's name.
     pub from: Arc<str>,
-    /// Its idempotency key.
+    /// Its idempotency key, in the words of [`is_sound_key`](crate::is_sound_key).
     pub key: Option<Box<str>>,
     /// Its `traceparent`.
     pub trace: Option<Box<str>>,
@@ -113,7 +114,7 @@ pub struct SavedKept {
 pub struct SavedStored {
     /// The action.
     pub action: Arc<str>,
-    /// The key.
+    /// The key, in the words of [`is_sound_key`](crate::is_sound_key).
     pub key: Box<str>,
     /// A keyed hash of the data that it answers.
     pub fingerprint: u128,

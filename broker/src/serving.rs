@@ -4,6 +4,7 @@ use crate::action::Action;
 use crate::broker::Broker;
 use crate::endings::End;
 use crate::handler::Handler;
+use crate::rights::Right;
 use crate::session::Session;
 use crate::tables::{Key, give_back};
 use answerback_protocol::frames::{About, Serve, Serving, Unserve, Unserved};
@@ -38,9 +39,12 @@ impl Broker {
         self.handler_changed(handler);
     }
 
-    fn may_not_serve(&self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
+    fn may_not_serve(&mut self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
         if serve.action.is_reserved() {
             return Some((Code::Denied, "names that start with `$` belong to the broker; choose another".to_owned()));
+        }
+        if let Some(text) = self.denies(session, Right::Serve, serve.action.as_str()) {
+            return Some((Code::Denied, text));
         }
         let (most, serves) = (self.settings.limits.actions_per_session, &self.sessions.get(session)?.serves);
         let known = self.action_by_name.get(serve.action.as_str()).is_some_and(|key| serves.contains_key(key));
@@ -67,14 +71,19 @@ impl Broker {
         let action = self.action_by_name.get(unserve.action.as_str()).copied();
         let handler = action.and_then(|action| self.sessions.get(session)?.serves.get(&action).copied());
         if let Some(handler) = handler {
-            if let Some(record) = self.handlers.get_mut(handler) {
-                record.open = false;
-            }
-            self.end_lane(handler);
-            self.handler_changed(handler);
-            self.forget_if_done(handler);
+            self.stop_handler(handler);
         }
         self.tell(session, Unserved { action: unserve.action.into_text().into_static() });
+    }
+
+    /// A handler gets nothing more. What it has goes on.
+    pub(crate) fn stop_handler(&mut self, handler: Key<Handler>) {
+        if let Some(record) = self.handlers.get_mut(handler) {
+            record.open = false;
+        }
+        self.end_lane(handler);
+        self.handler_changed(handler);
+        self.forget_if_done(handler);
     }
 
     /// A handler that wants nothing more and has nothing is forgotten.

@@ -9,10 +9,12 @@
 //! ```
 
 use crate::action::Action;
+use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::input::ConnectionId;
 use crate::kept::Kept;
 use crate::request::Request;
+use crate::rights::Holder;
 use crate::tables::{Key, Map, map};
 use crate::time::Time;
 use answerback_protocol::SessionId;
@@ -20,9 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(crate) struct Session {
+    /// What names it here and in the store: see `guard.rs`. The client says another one if it has a holder.
     pub(crate) id: SessionId,
+    /// Whose it is, on a server with keys. Not known of one that was restored until its client comes back.
+    pub(crate) guard: Option<Box<Guard>>,
     /// Its number in lists. The id is a secret.
     pub(crate) client: u64,
+    /// The client's name, behind that of its holder: what others see as `from`.
     pub(crate) name: Arc<str>,
     pub(crate) connection: Option<ConnectionId>,
     /// How many connections it has had.
@@ -74,6 +80,7 @@ impl Session {
     pub(crate) fn new(id: SessionId, client: u64, name: Arc<str>, seed: u64) -> Self {
         Self {
             id,
+            guard: None,
             client,
             name,
             connection: None,
@@ -90,6 +97,11 @@ impl Session {
             kept: Kept::new(),
             accepted: VecDeque::new(),
         }
+    }
+
+    /// Whose it is, if that is known and on a server with keys.
+    pub(crate) fn holder(&self) -> Option<&Holder> {
+        self.guard.as_ref().map(|guard| guard.holder())
     }
 
     /// Whether a client that is away would lose anything with its session.

@@ -2,6 +2,7 @@
 
 use crate::broker::{Alarm, Broker};
 use crate::endings::End;
+use crate::guard::Guard;
 use crate::input::ConnectionId;
 use crate::output::{Note, Output};
 use crate::recovery::EPOCH_BEFORE;
@@ -11,7 +12,7 @@ use crate::tables::Key;
 use crate::time::Time;
 use answerback_protocol::frames::{CancelDelivery, Goaway, Hello, Resume, Welcome};
 use answerback_protocol::limits::VERSIONS;
-use answerback_protocol::{Code, DeliveryId, Payload, Text};
+use answerback_protocol::{Code, DeliveryId, Payload, SessionId, Text};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ const LOOK_FOR_ROOM: usize = 1_000;
 impl Broker {
     /// Answers `hello`: the session goes on or begins. `None` if the connection was refused.
     pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
-        let known = self.session_by_id.get(&hello.session.get()).copied().and_then(|key| self.if_confirmed(key));
+        let holder = self.connection(connection).and_then(|connection| connection.holder.clone());
+        let name = self.name_for(connection, holder.as_ref(), hello)?;
+        let id = self.identity(holder.as_ref(), hello.session);
+        let known = self.session_by_id.get(&id.get()).copied().and_then(|key| self.if_confirmed(key));
         let resumed = known.is_some();
         let goes_on = known.and_then(|key| self.sessions.get(key)).is_some_and(|session| !session.restored);
         if let Some(key) = known {
@@ -32,14 +36,14 @@ impl Broker {
         }
         let key = match known {
             Some(key) => key,
-            None => self.new_session(connection, hello)?,
+            None => self.new_session(connection, id, Arc::clone(&name))?,
         };
-        let name: Arc<str> = Arc::from(hello.name.as_str());
+        let guard = holder.map(|holder| Box::new(Guard::new(holder, self.settings.secrets.tables)));
         self.counts.resumed += u64::from(resumed);
         let session = self.sessions.get_mut(key)?;
         session.connection = Some(connection);
         session.epoch += 1;
-        session.name = Arc::clone(&name);
+        (session.name, session.guard) = (Arc::clone(&name), guard);
         session.kept.new_connection();
         // What it holds must be known before it is given more.
         session.resuming = !session.deliveries.is_empty();
@@ -52,6 +56,8 @@ impl Broker {
         }
         self.welcome(connection, hello, goes_on);
         self.out.push_back(Output::Note(Note::SessionOpened { connection, client, name, resumed: goes_on }));
+        // What it may do may have changed while it was away.
+        self.end_what_is_denied(key);
         if !resuming {
             self.set_present(key, true);
         }
@@ -69,7 +75,7 @@ impl Broker {
         None
     }
 
-    fn new_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
+    fn new_session(&mut self, connection: ConnectionId, id: SessionId, name: Arc<str>) -> Option<Key<Session>> {
         if self.drain.is_some() {
             self.refuse(connection, Code::Draining, "this server is going away; connect to another one".to_owned());
             return None;
@@ -81,13 +87,12 @@ impl Broker {
         }
         self.clients += 1;
         self.counts.sessions += 1;
-        let name = Arc::from(hello.name.as_str());
-        let mut session = Session::new(hello.session, self.clients, name, self.settings.secrets.tables);
+        let mut session = Session::new(id, self.clients, name, self.settings.secrets.tables);
         if self.recovering.is_some() {
             session.epoch = EPOCH_BEFORE;
         }
         let key = self.sessions.insert(session);
-        self.session_by_id.insert(hello.session.get(), key);
+        self.session_by_id.insert(id.get(), key);
         Some(key)
     }
 

@@ -1,6 +1,7 @@
 //! What people read: what happened, whether the work ran, and what to do next. One line each.
 
 use crate::request::{Request, State};
+use crate::rights::{Right, is_reserved};
 use crate::time::Time;
 use answerback_protocol::frames::Fault;
 use answerback_protocol::{Code, Ran};
@@ -8,6 +9,34 @@ use std::time::Duration;
 
 pub(crate) fn draining() -> String {
     "this server is going away and takes no new work; it did not run; try another server".to_owned()
+}
+
+/// Says nothing about whether anybody has such a name.
+pub(crate) fn denied(holder: &str, right: Right, name: &str) -> String {
+    let (verb, grant) = match right {
+        Right::Call => ("call", "call"),
+        Right::Serve => ("serve", "serve"),
+        Right::Publish => ("publish to", "publish"),
+        Right::Subscribe => ("subscribe to", "subscribe"),
+    };
+    let admin = if is_reserved(name) { "admin = true, nor " } else { "" };
+    format!("{holder} may not {verb} {name}: its key has no grant {admin}{grant} = [\"{name}\"]")
+}
+
+pub(crate) fn name_too_long(holder: &str, bytes: usize, most: usize) -> String {
+    format!(
+        "this client's name behind `{holder}/` is {bytes} bytes long, the most allowed is {most}; choose a shorter one"
+    )
+}
+
+pub(crate) fn key_removed(holder: &str) -> String {
+    format!("the key of this connection was removed from this server; connect with another key of `{holder}`")
+}
+
+pub(crate) fn holder_gone(holder: &str) -> String {
+    format!(
+        "`{holder}` has no key on this server any more; its session has ended; ask whoever runs the server for a new key"
+    )
 }
 
 pub(crate) fn no_store() -> String {

@@ -3,7 +3,8 @@
 //! This is a model of what has been said, not of what the broker thinks: it knows sessions, who serves what with how much
 //! credit, which deliveries are open and in which order requests arrived. It decides nothing.
 
-use crate::ledger::{Asked, Kind, Ledger, Token, hold};
+use crate::holders::Holder;
+use crate::ledger::{Asked, Kind, Ledger, OwnKey, Token, hold};
 use answerback_broker::{ConnectionId, Settings, Time};
 use answerback_protocol::frames::{Answer, Request, Resume};
 use answerback_protocol::{ClientFrame, Payload, RequestId, SessionId};
@@ -28,7 +29,9 @@ pub(crate) struct Border {
     pub(crate) waiting: BTreeMap<&'static str, BTreeMap<u64, Token>>,
     /// Requests that stand alone and came back unstarted: they go first.
     pub(crate) handed_back: BTreeMap<&'static str, BTreeMap<u64, Token>>,
-    pub(crate) keys: BTreeMap<(&'static str, String), Key>,
+    pub(crate) keys: BTreeMap<OwnKey, Key>,
+    /// Whose each session is, on a server with keys.
+    pub(crate) holders: BTreeMap<SessionId, Holder>,
     /// What must come out before the broker is given anything else.
     pub(crate) expected: Vec<Expected>,
     pub(crate) drain_until: Option<Time>,
@@ -96,6 +99,8 @@ pub(crate) enum Expected {
     Refused(ConnectionId, RequestId),
     /// A reply with this id.
     Answer(ConnectionId, RequestId),
+    /// `error{denied}` about this action.
+    Denied(ConnectionId, String),
     /// `serving` or `error`.
     Serving(ConnectionId, String),
     Unserved(ConnectionId, String),
@@ -118,6 +123,7 @@ impl Border {
             waiting: BTreeMap::new(),
             handed_back: BTreeMap::new(),
             keys: BTreeMap::new(),
+            holders: BTreeMap::new(),
             expected: Vec::new(),
             drain_until: None,
             drained: false,
@@ -168,6 +174,9 @@ impl Border {
             ClientFrame::Resume(resume) => self.resume(ledger, session, resume),
             ClientFrame::Serve(serve) => {
                 let action = serve.action.as_str().to_owned();
+                if self.holders.get(&session).is_some_and(|holder| !holder.may_serve(&action)) {
+                    return self.expected.push(Expected::Denied(connection, action));
+                }
                 self.expected.push(Expected::Serving(connection, action.clone()));
                 self.sessions.entry(session).or_default().serving.insert(action, (serve.credit, true));
             }
@@ -300,6 +309,10 @@ impl Border {
             asked.arrives(now, whole, request.ttl);
             asked.answered_here = false;
         }
+        if asked.kind == Kind::Denied {
+            asked.arrived.get_or_insert(now);
+            return self.expected.push(Expected::Answer(connection, request.id));
+        }
         if !request.reply && !journaled {
             self.expected.push(Expected::Accepted(connection, request.id));
         }
@@ -336,8 +349,8 @@ impl Border {
 
     fn line_up(&mut self, ledger: &mut Ledger, token: Token) {
         let asked = &ledger.asked[token];
-        if let Some(key) = &asked.key {
-            let members = &mut self.keys.entry((asked.action, key.clone())).or_default().members;
+        if let Some(key) = asked.own_key() {
+            let members = &mut self.keys.entry(key).or_default().members;
             members.push(token);
             // What was muddled under a key is what everybody gets who comes later.
             let muddled = members.iter().any(|member| ledger.asked[*member].muddled);
@@ -381,8 +394,8 @@ impl Border {
         (asked.answered, asked.answered_here) = (true, true);
         let stored =
             !delivery.cancel_told && !delivery.unsure && answer.error.as_ref().is_none_or(|error| !error.retryable);
-        if let (Some(key), true) = (&asked.key, stored) {
-            self.keys.entry((asked.action, key.clone())).or_default().stored = Some(now);
+        if let (Some(key), true) = (asked.own_key(), stored) {
+            self.keys.entry(key).or_default().stored = Some(now);
         }
         self.close_delivery(id, answer.id.get());
     }
@@ -391,8 +404,8 @@ impl Border {
     /// fault.
     fn muddle(&self, ledger: &mut Ledger, token: Token) {
         ledger.asked[token].muddled = true;
-        let Some(key) = ledger.asked[token].key.clone() else { return };
-        for member in self.keys.get(&(ledger.asked[token].action, key)).into_iter().flat_map(|key| &key.members) {
+        let Some(key) = ledger.asked[token].own_key() else { return };
+        for member in self.keys.get(&key).into_iter().flat_map(|key| &key.members) {
             ledger.asked[*member].muddled = true;
         }
     }
@@ -487,7 +500,7 @@ impl Expected {
     pub(crate) fn connection(&self) -> ConnectionId {
         match self {
             Self::Accepted(connection, _) | Self::Refused(connection, _) | Self::Answer(connection, _) => *connection,
-            Self::Serving(connection, _) | Self::Unserved(connection, _) => *connection,
+            Self::Serving(connection, _) | Self::Unserved(connection, _) | Self::Denied(connection, _) => *connection,
             Self::Pong(connection) | Self::Welcome(connection) => *connection,
         }
     }

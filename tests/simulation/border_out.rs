@@ -95,8 +95,12 @@ impl Border {
             }
             (Expected::Serving(_, action), ServerFrame::Serving(serving)) => serving.action == action.as_str(),
             (Expected::Unserved(_, action), ServerFrame::Unserved(unserved)) => unserved.action == action.as_str(),
+            (Expected::Denied(_, action), ServerFrame::ErrorNotice(error)) => {
+                error.code == Code::Denied && error.about == Some(About::Action(action.as_str().into()))
+            }
             (Expected::Serving(_, action) | Expected::Unserved(_, action), ServerFrame::ErrorNotice(error)) => {
-                error.about == Some(About::Action(action.as_str().into()))
+                let about = error.about == Some(About::Action(action.as_str().into()));
+                about && (error.code != Code::Denied || action.starts_with('$'))
             }
             (Expected::Pong(_), ServerFrame::Pong(_)) | (Expected::Welcome(_), ServerFrame::Welcome(_)) => true,
             (Expected::Welcome(_), ServerFrame::ErrorNotice(error)) => error.fatal,
@@ -160,6 +164,7 @@ impl Border {
             self.deliveries.insert((session, deliver.id.get()), delivery);
             return;
         }
+        hold!(ledger.asked[token].kind != Kind::Denied, "request {token} is not allowed, and was delivered");
         self.ever.insert(deliver.id.get(), token);
         self.keyed_call_runs_once(ledger, now, token);
         self.is_in_time(ledger, now, token, deliver.left);
@@ -208,11 +213,12 @@ impl Border {
 
     fn keyed_call_runs_once(&self, ledger: &Ledger, now: Time, token: Token) {
         let asked = &ledger.asked[token];
-        let Some(key) = &asked.key else { return };
-        let same = |other: Token| (&ledger.asked[other].key, ledger.asked[other].action) == (&asked.key, asked.action);
+        let Some(own) = asked.own_key() else { return };
+        let key = &own.2;
+        let same = |other: Token| ledger.asked[other].own_key().is_some_and(|other| other == own);
         let runs = self.deliveries.values().any(|open| !open.cancel_told && !open.unsure && same(open.token));
         hold!(!runs, "a call with key `{key}` was delivered while one with that key runs");
-        let stored = self.keys.get(&(asked.action, key.clone())).and_then(|key| key.stored);
+        let stored = self.keys.get(&own).and_then(|key| key.stored);
         let age = self.settings.limits.stored_reply_age;
         let fresh = stored.is_some_and(|at| now < at + age) && self.room_for_stored;
         hold!(!fresh, "a call with key `{key}` was delivered while a reply to that key is stored");
@@ -291,7 +297,7 @@ impl Border {
 
     /// All requests with the same action and key.
     fn members(&self, asked: &Asked) -> impl Iterator<Item = Token> {
-        let key = asked.key.as_ref().and_then(|key| self.keys.get(&(asked.action, key.clone())));
+        let key = asked.own_key().and_then(|key| self.keys.get(&key));
         key.into_iter().flat_map(|key| key.members.iter().copied())
     }
 
@@ -324,6 +330,9 @@ impl Border {
         let latest = deadline.map_or(now, |deadline| deadline.max(announced) + slack);
         hold!(now <= latest, "request {token} was told {said:?} {:?} after its deadline", now - latest);
         let asked = &ledger.asked[token];
+        let code = reply.error.as_ref().map(|error| error.code);
+        let refused = matches!(code, Some(Code::Denied | Code::HandlerLost));
+        hold!(asked.kind != Kind::Denied || refused, "request {token} is not allowed, and ended as {code:?}");
         match &reply.error {
             Some(error) => self.error_has_its_cause(ledger, now, token, error),
             None => hold!(
@@ -350,6 +359,7 @@ impl Border {
             Code::Cancelled => (asked.ever_cancelled, error.ran != Ran::Yes),
             Code::Overloaded => (error.retry_after.is_some(), error.ran == Ran::No),
             Code::Conflict => (self.has_other_variant(ledger, asked), error.ran == Ran::No),
+            Code::Denied => (asked.kind == Kind::Denied, error.ran == Ran::No),
             Code::BadRequest => (asked.kind == Kind::Malformed, error.ran == Ran::No),
             Code::Draining => (self.drain_until.is_some() || self.ever_drained, error.ran == Ran::No),
             Code::Unavailable => (self.is_unavailable(asked), error.ran == Ran::No),
@@ -373,8 +383,7 @@ impl Border {
         let own = asked.starts.first();
         let at_once = asked.announced.map(|(at, _)| at) == asked.arrived;
         let shared = asked.key.as_ref().filter(|_| at_once).and_then(|_| {
-            let same =
-                |other: &&Asked| (&other.key, other.action, other.variant) == (&asked.key, asked.action, asked.variant);
+            let same = |other: &&Asked| (other.own_key(), other.variant) == (asked.own_key(), asked.variant);
             ledger.asked.iter().filter(same).flat_map(|other| &other.starts).find(|start| start.delivered >= since)
         });
         if let Some(start) = own.or(shared) {

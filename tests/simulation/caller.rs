@@ -7,7 +7,7 @@ use answerback_protocol::frames::{Cancel, Reply};
 use answerback_protocol::{Code, Payload, RequestId};
 
 /// An action that nobody ever serves.
-const UNSERVED: &str = "nobody.here";
+pub(crate) const UNSERVED: &str = "nobody.here";
 
 impl World {
     /// A client does something, and will do something again.
@@ -47,7 +47,7 @@ impl World {
     fn invent(&mut self, client: usize) -> Asked {
         let action = if self.random.chance(20) { UNSERVED } else { self.random.pick(&self.scenario.actions) };
         let id = self.next_id(client);
-        let (name, session) = (self.clients[client].name.clone(), self.clients[client].session);
+        let (name, session) = (self.clients[client].seen_as.clone(), self.clients[client].session);
         let mut asked = Asked::new(&name, session, id, action);
         let random = &mut self.random;
         asked.ttl = match random.below(5) {
@@ -73,6 +73,9 @@ impl World {
             }
             5..8 => asked.attempts = Some(random.between(1, 4) as u32),
             _ => {}
+        }
+        if !self.may_call(client, asked.action) {
+            asked.kind = Kind::Denied;
         }
         asked
     }

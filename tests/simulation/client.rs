@@ -18,7 +18,11 @@ use std::time::Duration;
 pub(crate) struct Client {
     pub(crate) number: usize,
     pub(crate) name: String,
+    /// What others see it as.
+    pub(crate) seen_as: String,
     pub(crate) session: SessionId,
+    /// What a store calls that.
+    pub(crate) stored_session: u128,
     pub(crate) habits: Habits,
     pub(crate) phase: Phase,
     /// Whether it was ever welcomed in this session.
@@ -107,10 +111,16 @@ impl World {
     pub(crate) fn add_client(&mut self, habits: Habits) -> usize {
         let number = self.clients.len();
         let bits = u128::from(self.random.bits()) << 64 | u128::from(self.random.bits());
+        let (name, session) = (format!("client-{number}"), SessionId::new(bits));
+        if let Some(holder) = self.holder_of(number).cloned() {
+            self.border.holders.insert(session, holder);
+        }
         self.clients.push(Client {
             number,
-            name: format!("client-{number}"),
-            session: SessionId::new(bits),
+            seen_as: self.holder_of(number).map_or_else(|| name.clone(), |holder| holder.before(&name)),
+            name,
+            session,
+            stored_session: self.stored_session(number, session),
             habits,
             phase: Phase::Away,
             was_welcome: false,

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Ordinary,
     /// One that the broker serves itself: `$echo`.
     BuiltIn,
+    /// One that its caller may not ask.
+    Denied,
     /// One whose head is not what the protocol allows.
     Malformed,
     /// One that uses the id of that other one, which waits. It must never reach anybody.
@@ -104,6 +106,9 @@ pub(crate) struct Asked {
     /// is nobody's fault.
     pub(crate) muddled: bool,
 }
+
+/// A holder, an action and the words of an idempotency key.
+pub(crate) type OwnKey = (String, &'static str, String);
 
 /// When a time ends: the earliest and the latest of what was said.
 #[derive(Debug, Clone, Copy)]
@@ -242,6 +247,12 @@ impl Asked {
             trace: self.trace.as_deref().map(Into::into),
             again: self.sent,
         })
+    }
+
+    /// The key as it is told from others: by its holder and its action.
+    pub(crate) fn own_key(&self) -> Option<OwnKey> {
+        let holder = self.name.split_once('/').map_or("", |(holder, _)| holder);
+        Some((holder.to_owned(), self.action, self.key.clone()?))
     }
 
     /// How many handlers may start it.
@@ -384,7 +395,7 @@ impl Ledger {
 
     fn shares_key(&self, one: Token, other: Token) -> bool {
         let (one, other) = (&self.asked[one], &self.asked[other]);
-        one.key.is_some() && (&one.key, one.action, one.variant) == (&other.key, other.action, other.variant)
+        one.key.is_some() && (one.own_key(), one.variant) == (other.own_key(), other.variant)
     }
 
     /// A caller takes a part in; one that it has already is passed over.

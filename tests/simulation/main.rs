@@ -19,6 +19,14 @@
 //! | a drain ends in time, and everybody has an answer | `shell::drained`, `world::leave` |
 //! | memory goes back to its floor | when all have left and the stored replies are old, nothing is held (`world::end`) |
 //!
+//! In worlds whose seeds are 4294967296 and more the server has keys (`holders`):
+//!
+//! | promise | where it is checked, and why that is obviously right |
+//! |---|---|
+//! | what a holder may not do is denied at once, what it may is not, and nobody ever gets it | compared with a list of names (`error_has_its_cause`, `reply`, `deliver`, `border::Expected::Denied`) |
+//! | `from` has the holder in front | compared when a delivery arrives (`handler::take_delivery`) |
+//! | an idempotency key belongs to its holder | keys are counted apart (`ledger::Asked::own_key`), and no answer crosses over (`shares_key`) |
+//!
 //! In half of the worlds the server has a store (`store` is its model), is killed and started again, or leaves and comes back (`restart`), and its disk
 //! fails for a while (`keeper`). What was promised before goes on over all its lives, and more:
 //!
@@ -44,6 +52,7 @@ mod caller;
 mod client;
 mod coverage;
 mod handler;
+mod holders;
 mod keeper;
 mod ledger;
 mod network;
@@ -57,6 +66,7 @@ mod store;
 mod trace;
 mod world;
 
+use scenario::WITH_KEYS;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -156,13 +166,15 @@ fn run_all(seeds: &[u64]) -> (Counts, Vec<String>) {
     (counts.into_inner().unwrap(), failures.into_inner().unwrap())
 }
 
-/// The gate: every seed that ever failed, then a thousand more. Together they must have reached everything.
+/// The gate: every seed that ever failed, then a thousand more, then two hundred with keys. Together they must have reached everything.
 #[test]
 fn a_thousand_worlds() {
     hush();
     let count = number_from_environment("SEEDS").unwrap_or(SEEDS);
     let first = number_from_environment("FIRST").unwrap_or(1);
-    let seeds: Vec<_> = seeds_that_failed().into_iter().chain(first..first + count).collect();
+    let first_with_keys = WITH_KEYS + first;
+    let with_keys = first_with_keys..first_with_keys + count / 5;
+    let seeds: Vec<_> = seeds_that_failed().into_iter().chain(first..first + count).chain(with_keys).collect();
     let began = std::time::Instant::now();
     let (counts, failures) = run_all(&seeds);
     println!("{} seeds in {:?}; they reached {counts:#?}", seeds.len(), began.elapsed());

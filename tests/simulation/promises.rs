@@ -177,7 +177,7 @@ impl World {
         let Some((attempt, _)) = self.disk.now.get(&token) else { return 0 };
         let handler = self.disk.handlers.get(&token);
         let starts = &self.ledger.asked[token].starts;
-        let by = |handler: u128| starts.iter().any(|start| self.clients[start.handler].session.get() == handler);
+        let by = |handler: u128| starts.iter().any(|start| self.clients[start.handler].stored_session == handler);
         usize::from(*attempt) - usize::from(handler.is_some_and(|handler| !by(*handler)))
     }
 

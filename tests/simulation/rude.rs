@@ -103,7 +103,7 @@ impl World {
     /// Asks with a head that says opposite things; it can be answered, for its id can be read.
     fn ask_badly(&mut self, client: usize) {
         let id = self.next_id(client);
-        let (name, session) = (self.clients[client].name.clone(), self.clients[client].session);
+        let (name, session) = (self.clients[client].seen_as.clone(), self.clients[client].session);
         let mut asked = Asked::new(&name, session, id, self.scenario.actions[0]);
         asked.kind = Kind::Malformed;
         let token = self.ledger.ask(asked, 100, &mut self.random);

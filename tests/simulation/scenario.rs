@@ -1,5 +1,6 @@
 //! What a seed decides before anything happens: settings, weather, who is there and what they like to do.
 
+use crate::holders::Holder;
 use crate::network::Weather;
 use crate::random::Random;
 use answerback_broker::{Limits, Secrets, Settings, Time};
@@ -30,6 +31,8 @@ pub(crate) struct Scenario {
     pub(crate) durable: u64,
     /// The store, if there is one.
     pub(crate) store: Option<StoreHabits>,
+    /// Who has keys; nobody on a server without.
+    pub(crate) holders: Vec<Holder>,
 }
 
 /// How a store and its server behave.
@@ -73,6 +76,9 @@ pub(crate) struct Habits {
     pub(crate) burst: u64,
 }
 
+/// Seeds from here on are worlds with keys. The worlds before them are what they were before there were keys.
+pub(crate) const WITH_KEYS: u64 = 1 << 32;
+
 const ACTIONS: [&str; 3] = ["user.get", "größe", "mail send"];
 
 impl Scenario {
@@ -89,6 +95,9 @@ impl Scenario {
                 scenario.settings.durable_actions = vec![random.pick(&ACTIONS).to_owned()];
             }
             scenario.store = Some(StoreHabits::new(&mut random));
+        }
+        if seed >= WITH_KEYS {
+            scenario.holders = Holder::some(&mut random, &scenario.actions);
         }
         scenario
     }
@@ -117,6 +126,7 @@ impl Scenario {
             strangers_ms: random.pick(&[0, 0, 700]),
             durable: 10,
             store: None,
+            holders: Vec::new(),
         }
     }
 

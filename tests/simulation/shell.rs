@@ -16,7 +16,8 @@ impl World {
         let connection = self.network.links[link].connection;
         self.border.connections.insert(connection, None);
         self.trace.line(self.now, || format!("link {link} is {connection} of client {client:?}"));
-        self.give(Input::Connected { connection, peer: format!("192.0.2.1:{link}") });
+        let holder = self.holder_for(client);
+        self.give(Input::Connected { connection, peer: format!("192.0.2.1:{link}"), holder });
         link
     }
 

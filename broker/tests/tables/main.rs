@@ -19,6 +19,8 @@ mod keys;
 mod limits;
 mod receipts;
 mod restarts;
+mod rights;
+mod rights_change;
 mod script;
 mod sessions;
 mod shelf;

@@ -16,6 +16,10 @@
 //! refused                                                  the disk would not take it
 //! saved                                                    a snapshot is made and is on disk
 //! killed                                                   the server dies, and starts again with what was on disk
+//! holder shop call=a.*,b serve=a admin                     holders of keys exist, and this one may do so much from now on
+//! holder shop gone                                         it has no key any more
+//! web is shop                                              `web` connects with a key of this holder from now on
+//! web loses its key                                        the key of its connection is removed
 //! left                                                     it saves everything, ends in order, and starts again
 //! ```
 //!
@@ -23,16 +27,22 @@
 
 use crate::shelf::Shelf;
 use answerback_broker::{
-    Broker, ConnectionId, Disconnect, Held, Input, Note, Output, Recovery, Settings, StoreNews, Time,
+    Broker, ConnectionId, Disconnect, Held, Holder, Input, Note, Output, Recovery, Rights, Settings, StoreNews, Time,
 };
+use answerback_protocol::names::Pattern;
 use answerback_protocol::{ClientFrame, Payload, ServerFrame};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 pub(crate) struct Stage {
     pub(crate) broker: Broker,
     pub(crate) now: Time,
     clients: BTreeMap<String, Client>,
+    /// What each holder may do.
+    holders: BTreeMap<String, Arc<Rights>>,
+    /// Whose key each client has.
+    has_key_of: BTreeMap<String, String>,
     bound: BTreeMap<String, String>,
     connections: u32,
     drained: Option<bool>,
@@ -70,6 +80,8 @@ impl Stage {
             shelf: Shelf::default(),
             now: Time::from_millis(1_000),
             clients: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            has_key_of: BTreeMap::new(),
             bound: BTreeMap::new(),
             connections: 0,
             drained: None,
@@ -106,6 +118,7 @@ impl Stage {
                 let deadline = self.now + std::time::Duration::from_millis(ms.parse().unwrap());
                 self.input(Input::Drain { deadline });
             }
+            ("holder", Some(holder)) => self.holder(holder, rest),
             ("written", None) => self.written(),
             ("stored", None) => drop(self.shelf.write(&mut self.broker)),
             ("refused", None) => {
@@ -131,9 +144,24 @@ impl Stage {
                 let session = self.clients[name].session;
                 self.connect(name, session);
             }
+            (name, Some("is")) => drop(self.has_key_of.insert(name.to_owned(), rest.to_owned())),
+            (name, Some("loses")) => {
+                let connection = self.clients[name].connection;
+                self.input(Input::KeyRemoved { connection });
+            }
             (name, Some("closed")) => assert!(self.clients[name].closed, "{line}: its connection is open"),
             _ => panic!("cannot read `{line}`"),
         }
+    }
+
+    /// A holder comes, goes, or may do other things.
+    fn holder(&mut self, holder: &str, text: &str) {
+        let rights = (text != "gone").then(|| Arc::new(rights(text)));
+        match &rights {
+            Some(rights) => drop(self.holders.insert(holder.to_owned(), Arc::clone(rights))),
+            None => drop(self.holders.remove(holder)),
+        }
+        self.input(Input::Rights { holder: holder.into(), rights });
     }
 
     fn written(&mut self) {
@@ -186,7 +214,9 @@ impl Stage {
         let connection = ConnectionId::new(0, self.connections, self.connections);
         let heard = self.clients.remove(name).map(|client| client.heard).unwrap_or_default();
         self.clients.insert(name.to_owned(), Client { connection, session, heard, closed: false });
-        self.input(Input::Connected { connection, peer: format!("127.0.0.1:{}", 5_000 + self.connections) });
+        let holder = self.has_key_of.get(name);
+        let holder = holder.map(|id| Holder { id: id.as_str().into(), rights: Arc::clone(&self.holders[id]) });
+        self.input(Input::Connected { connection, peer: format!("127.0.0.1:{}", 5_000 + self.connections), holder });
         connection
     }
 
@@ -262,6 +292,24 @@ impl Stage {
     fn with_bound(&self, text: &str) -> String {
         self.bound.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     }
+}
+
+/// `call=a.*,b publish=c admin`
+fn rights(text: &str) -> Rights {
+    let mut rights = Rights::default();
+    for word in text.split_whitespace() {
+        let (right, list) = word.split_once('=').unwrap_or((word, ""));
+        let patterns = || list.split(',').map(|pattern| Pattern::new(pattern).unwrap()).collect();
+        match right {
+            "call" => rights.call = patterns(),
+            "serve" => rights.serve = patterns(),
+            "publish" => rights.publish = patterns(),
+            "subscribe" => rights.subscribe = patterns(),
+            "admin" => rights.admin = true,
+            _ => panic!("no right is called `{right}`"),
+        }
+    }
+    rights
 }
 
 /// A head and the data behind it.

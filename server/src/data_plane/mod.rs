@@ -289,7 +289,7 @@ impl DataPlane {
             let Some(accepted) = listener.accept(self.now, &mut self.counters.accept_pauses) else { return };
             let peer = accepted.1.to_string();
             if let Some(connection) = self.sockets.open(accepted, self.now, &mut self.counters) {
-                self.broker.handle(self.now, Input::Connected { connection, peer });
+                self.broker.handle(self.now, Input::Connected { connection, peer, holder: None });
                 self.carry_out();
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{CALENDAR, Line, WrongLine, base64, is_control, moment, text_of};
 use crate::codec::heads;
-use answerback_broker::{Caller, Item, ItemId, Progress, SavedKept, SavedRequest, SavedStored, Time};
+use answerback_broker::{Caller, Item, ItemId, Progress, SavedKept, SavedRequest, SavedStored, Time, is_sound_key};
 use answerback_protocol::limits::{
     ATTEMPTS_MAX, CLIENT_NAME_BYTES_MAX, FRAME_BYTES_MOST, KEY_BYTES_MAX, NAME_BYTES_MAX, TRACE_BYTES_MAX,
 };
@@ -162,9 +162,8 @@ fn read_request(form: RequestForm<'_>) -> Result<SavedRequest, WrongLine> {
     if !(1..=ATTEMPTS_MAX).contains(&form.attempts.into()) {
         return Err(WrongLine::new(format!("\"attempts\" is from 1 to {ATTEMPTS_MAX}")));
     }
-    for (what, text, most) in [("key", &form.key, KEY_BYTES_MAX), ("trace", &form.trace, TRACE_BYTES_MAX)] {
-        text.as_deref().map_or(Ok(()), |text| check_name(what, text, most))?;
-    }
+    form.key.as_deref().map_or(Ok(()), check_key)?;
+    form.trace.as_deref().map_or(Ok(()), |text| check_name("trace", text, TRACE_BYTES_MAX))?;
     check_name("from", &form.from, CLIENT_NAME_BYTES_MAX)?;
     Ok(SavedRequest {
         caller: form.caller.map(|caller| read_caller(&caller)).transpose()?,
@@ -222,7 +221,7 @@ fn stored_form(stored: &SavedStored) -> StoredForm<'_> {
 }
 
 fn read_stored(form: StoredForm<'_>) -> Result<SavedStored, WrongLine> {
-    check_name("key", &form.key, KEY_BYTES_MAX)?;
+    check_key(&form.key)?;
     let error = form.fault.map(|head| match read_head(&head)?.error {
         Some(error) => Ok(error),
         None => Err(WrongLine::new("\"fault\" is a reply with an error")),
@@ -251,6 +250,16 @@ fn read_action(action: &str) -> Result<&str, WrongLine> {
 fn check_name(what: &str, text: &str, most: usize) -> Result<(), WrongLine> {
     let wrong = || WrongLine::new(format!("\"{what}\" has 1 to {most} bytes and no control characters"));
     if is_sound(text, most) { Ok(()) } else { Err(wrong()) }
+}
+
+/// An idempotency key; on a server with keys it stands behind its holder.
+fn check_key(text: &str) -> Result<(), WrongLine> {
+    let wrong = || {
+        WrongLine::new(format!(
+            "\"key\" has 1 to {KEY_BYTES_MAX} bytes and no control characters; a holder and U+001F may stand before it"
+        ))
+    };
+    if is_sound_key(text) { Ok(()) } else { Err(wrong()) }
 }
 
 fn caller_form(caller: &Caller) -> CallerForm {

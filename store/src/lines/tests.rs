@@ -43,6 +43,21 @@ fn every_item_comes_back_and_keeps_to_one_plain_line() {
     }
 }
 
+/// On a server with keys an idempotency key stands behind its holder.
+#[test]
+fn keys_of_holders_come_back() {
+    let Item::Request(request) = small_request(7) else { unreachable!() };
+    for key in ["k", "shop\u{1f}k"] {
+        let item = Item::Request(Box::new(SavedRequest { key: Some(key.into()), ..(*request).clone() }));
+        let line = Line::Item(ItemId(1), item);
+        let text = line.write();
+        assert!(!text.chars().any(is_control), "{text}");
+        assert_eq!(Line::read(&text).as_ref(), Ok(&line), "{text}");
+    }
+    let line = Line::Item(ItemId(1), Item::Request(Box::new(SavedRequest { key: Some("k\nl".into()), ..*request })));
+    assert!(Line::read(&line.write()).unwrap_err().to_string().contains("\"key\" has 1 to 255 bytes"));
+}
+
 #[test]
 fn data_comes_back_byte_for_byte() {
     let digits = br#"{"n":18446744073709551616.10e+400,"n": [ 1 ,2]}"#;

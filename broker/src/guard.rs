@@ -1,0 +1,227 @@
+//! Who a session belongs to, what it may do, and what becomes of it when that changes.
+//!
+//! ```text
+//!  key removed ─────► its connections close; the session goes on, as if they had broken
+//!  holder gone ─────► its connections close; its sessions end, as with `bye`
+//!  rights changed ──► what is served or heard and is not allowed any more ends with an error; what was accepted or delivered goes on
+//! ```
+//!
+//! On a server with keys a session is found under a keyed hash of its holder and of what its client calls it. So the same words from another
+//! holder name another session, in the tables as in the store, and nobody takes one over that is not his.
+
+use crate::broker::Broker;
+use crate::handler::Handler;
+use crate::input::ConnectionId;
+use crate::rights::{Holder, Right, Rights};
+use crate::session::Session;
+use crate::tables::{Key, Map, map};
+use crate::words;
+use answerback_protocol::frames::{About, Hello};
+use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
+use answerback_protocol::{Code, SessionId, Text};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+use std::sync::Arc;
+
+/// Tells this hash from others under the same key.
+const SESSION_OF_HOLDER: &[u8] = b"session of a holder\0";
+
+/// Whose a session is, and which names it was found to be allowed. Most clients use few names again and again, and looking for a grant among
+/// hundreds costs more than the rest of a call.
+pub(crate) struct Guard {
+    holder: Holder,
+    called: Map<Box<str>, ()>,
+    published: Map<Box<str>, ()>,
+}
+
+/// Names that a session remembers for each right. Who uses more has each of them looked up now and then.
+const REMEMBERED_MAX: usize = 128;
+
+impl Guard {
+    pub(crate) fn new(holder: Holder, seed: u64) -> Self {
+        Self { holder, called: map(seed), published: map(seed) }
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// What was found under other rights is forgotten.
+    fn change(&mut self, rights: Arc<Rights>) {
+        self.holder.rights = rights;
+        self.called.clear();
+        self.published.clear();
+    }
+
+    fn allows(&mut self, right: Right, name: &str) -> bool {
+        let rights = &self.holder.rights;
+        let remembered = match right {
+            Right::Call => &mut self.called,
+            Right::Publish => &mut self.published,
+            Right::Serve | Right::Subscribe => return rights.allow(right, name),
+        };
+        if rights.allow_all(right, name) || remembered.contains_key(name) {
+            return true;
+        }
+        let allowed = rights.allow(right, name);
+        if allowed {
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(name.into(), ());
+        }
+        allowed
+    }
+}
+
+impl Broker {
+    /// Why a session may not do something, if it may not. On a server without keys everybody may do everything.
+    pub(crate) fn denies(&mut self, session: Key<Session>, right: Right, name: &str) -> Option<String> {
+        let guard = self.sessions.get_mut(session)?.guard.as_mut()?;
+        (!guard.allows(right, name)).then(|| words::denied(&guard.holder.id, right, name))
+    }
+
+    /// Tells a session that it may not.
+    pub(crate) fn denied(&mut self, session: Key<Session>, text: String, about: About<'static>) {
+        if let Some(connection) = self.sessions.get(session).and_then(|session| session.connection) {
+            self.notice(connection, Code::Denied, text, Some(about));
+        }
+    }
+
+    /// What a session is found under.
+    pub(crate) fn identity(&self, holder: Option<&Holder>, session: SessionId) -> SessionId {
+        let Some(holder) = holder else { return session };
+        let mut hasher = SipHasher13::new_with_key(&self.settings.secrets.delivery);
+        hasher.write(SESSION_OF_HOLDER);
+        hasher.write(holder.id.as_bytes());
+        hasher.write(&session.get().to_le_bytes());
+        SessionId::new(hasher.finish128().as_u128())
+    }
+
+    /// What others see a client as. `None` if it was refused: a `from` is a name like others, so one that is too long must not come to be.
+    pub(crate) fn name_for(
+        &mut self,
+        connection: ConnectionId,
+        holder: Option<&Holder>,
+        hello: &Hello<'_>,
+    ) -> Option<Arc<str>> {
+        let Some(holder) = holder else { return Some(Arc::from(hello.name.as_str())) };
+        let name = format!("{}/{}", holder.id, hello.name);
+        if name.len() > CLIENT_NAME_BYTES_MAX {
+            let most = CLIENT_NAME_BYTES_MAX.saturating_sub(holder.id.len() + 1);
+            let text = words::name_too_long(&holder.id, hello.name.len(), most);
+            self.refuse(connection, Code::BadRequest, text);
+            return None;
+        }
+        Some(name.into())
+    }
+
+    /// A holder may do other things than before.
+    pub(crate) fn rights_changed(&mut self, holder: &str, rights: &Arc<Rights>) {
+        for id in self.connections_of(holder) {
+            if let Some(known) = self.connection(id).and_then(|connection| connection.holder.as_mut()) {
+                known.rights = Arc::clone(rights);
+            }
+        }
+        for key in self.sessions_of(holder) {
+            if let Some(guard) = self.sessions.get_mut(key).and_then(|session| session.guard.as_mut()) {
+                guard.change(Arc::clone(rights));
+            }
+            self.end_what_is_denied(key);
+        }
+    }
+
+    /// A holder has no key any more.
+    pub(crate) fn holder_gone(&mut self, holder: &str) {
+        for id in self.connections_of(holder) {
+            if self.connection(id).is_some() {
+                self.refuse(id, Code::Denied, words::holder_gone(holder));
+            }
+        }
+        for key in self.sessions_of(holder) {
+            self.end_session(key);
+        }
+    }
+
+    /// A connection was opened with a key that is not accepted any more.
+    pub(crate) fn key_removed(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        let text = words::key_removed(connection.holder.as_ref().map_or("", |holder| &holder.id));
+        self.refuse(id, Code::Denied, text);
+    }
+
+    fn sessions_of(&self, holder: &str) -> Vec<Key<Session>> {
+        let is_its = |session: &Session| session.holder().is_some_and(|known| *known.id == *holder);
+        self.sessions.iter().filter(|(_, session)| is_its(session)).map(|(key, _)| key).collect()
+    }
+
+    /// Ends what a session serves and hears and may not any more. One that is away gets neither work nor events, so that can wait until it can be told.
+    pub(crate) fn end_what_is_denied(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get(key).filter(|session| session.connection.is_some()) else { return };
+        let Some(rights) = session.holder().map(|holder| Arc::clone(&holder.rights)) else { return };
+        for (name, handler) in self.serves_denied(key, &rights) {
+            self.stop_handler(handler);
+            if let Some(text) = self.denies(key, Right::Serve, &name) {
+                self.denied(key, text, About::Action(Text::from(name)));
+            }
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let is_denied = |(topic, _): &(Arc<str>, Option<Arc<str>>)| !rights.allow(Right::Subscribe, topic);
+        let denied: Vec<_> = session.subscriptions.extract_if(.., is_denied).collect();
+        for (topic, group) in denied {
+            self.topics.remove(&topic, group.as_deref(), key);
+            if let Some(text) = self.denies(key, Right::Subscribe, &topic) {
+                self.denied(key, text, About::Topic(Text::from(topic)));
+            }
+        }
+    }
+
+    /// What a session serves and may not, in the order of the names. What it only finishes is not among it.
+    fn serves_denied(&self, key: Key<Session>, rights: &Rights) -> Vec<(Arc<str>, Key<Handler>)> {
+        let serves = self.sessions.get(key).into_iter().flat_map(|session| &session.serves);
+        let open = serves.filter(|(_, handler)| self.handlers.get(**handler).is_some_and(|handler| handler.open));
+        let named = open.filter_map(|(action, handler)| Some((Arc::clone(&self.actions.get(*action)?.name), *handler)));
+        let mut denied: Vec<_> = named.filter(|(name, _)| !rights.allow(Right::Serve, name)).collect();
+        denied.sort_unstable();
+        denied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(rights: Rights) -> Guard {
+        Guard::new(Holder { id: "shop".into(), rights: Arc::new(rights) }, 1)
+    }
+
+    fn calls(text: &str) -> Rights {
+        let pattern = answerback_protocol::names::Pattern::new(text).unwrap();
+        Rights { call: [pattern].into_iter().collect(), ..Rights::default() }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_for_one_right() {
+        let mut guard = guard(calls("a.*"));
+        for n in 0..10 * REMEMBERED_MAX {
+            assert!(guard.allows(Right::Call, &format!("a.{n}")) && !guard.allows(Right::Call, &format!("b.{n}")));
+            assert!(!guard.allows(Right::Publish, &format!("a.{n}")));
+            assert!(guard.called.len() <= REMEMBERED_MAX && guard.published.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_found_under_other_rights_is_forgotten() {
+        let mut guard = guard(calls("a.*"));
+        assert!(guard.allows(Right::Call, "a.b"));
+        guard.change(Arc::new(calls("b")));
+        assert!(!guard.allows(Right::Call, "a.b") && guard.allows(Right::Call, "b"));
+    }
+
+    #[test]
+    fn everything_needs_no_memory() {
+        let mut guard = guard(Rights::all());
+        assert!(guard.allows(Right::Call, "a") && guard.allows(Right::Publish, "a"));
+        assert_eq!(guard.called.capacity() + guard.published.capacity(), 0);
+    }
+}
