@@ -14,6 +14,8 @@
 
 mod growing;
 mod sealed;
+#[cfg(test)]
+mod tests;
 
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::limits::PREFIX_BYTES;
@@ -240,93 +242,5 @@ impl RawFrame<'_> {
             Data::Small(data) => Payload::copy_of(data),
             Data::Large(data) => Payload::from_received(data.clone()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::growing::{FIRST_BYTES, GROWTH};
-    use super::*;
-    use crate::limits::{FRAME_BYTES_DEFAULT, LENGTH_BYTES};
-
-    fn frame(head: usize, data: usize) -> Vec<u8> {
-        let length = (2 + head + data) as u32;
-        let mut bytes = [length.to_be_bytes().as_slice(), &(head as u16).to_be_bytes()].concat();
-        bytes.extend((0..head + data).map(|i| i as u8));
-        bytes
-    }
-
-    /// Feeds `stream` in pieces of `piece` bytes and returns the frames, put back into bytes.
-    fn reassemble(stream: &[u8], piece: usize) -> Vec<Vec<u8>> {
-        let (mut scratch, mut inbox) = (Scratch::new(32 << 10), Inbox::new(FRAME_BYTES_DEFAULT));
-        let mut frames = Vec::new();
-        let mut rest = stream;
-        while !rest.is_empty() {
-            let space = inbox.space(&mut scratch);
-            let count = piece.min(space.len()).min(rest.len());
-            space[..count].copy_from_slice(&rest[..count]);
-            rest = &rest[count..];
-            inbox.received(&mut scratch, count);
-            while let Some(raw) = inbox.next(&mut scratch).unwrap() {
-                let length = (2 + raw.head.len() + raw.data().len()) as u32;
-                assert_eq!(&*raw.payload(), raw.data());
-                frames.push(
-                    [&length.to_be_bytes()[..], &(raw.head.len() as u16).to_be_bytes(), raw.head, raw.data()].concat(),
-                );
-            }
-        }
-        assert!(!inbox.is_amid_a_frame());
-        frames
-    }
-
-    /// S1: frames split or merged by the network at every byte are the same frames.
-    #[test]
-    fn s1_frames_split_and_merged_anywhere() {
-        let frames = [frame(30, 0), frame(17, 64), frame(2, 1), frame(40, 300)];
-        let stream = frames.concat();
-        for piece in 1..=stream.len() {
-            assert_eq!(reassemble(&stream, piece), frames, "pieces of {piece}");
-        }
-    }
-
-    #[test]
-    fn large_frames_between_small_ones() {
-        let frames =
-            [frame(30, 10), frame(100, 200_000), frame(3, 5), frame(9, 16 << 10), frame(30, 32 << 10), frame(2, 0)];
-        let stream = frames.concat();
-        for piece in [1_000, 16 << 10, 65_536, 1 << 20] {
-            assert!(reassemble(&stream, piece) == frames, "pieces of {piece}");
-        }
-    }
-
-    /// A length that is announced costs nothing; only bytes that came do.
-    #[test]
-    fn memory_follows_the_bytes_that_came() {
-        let (mut scratch, mut inbox) = (Scratch::new(64 << 10), Inbox::new(FRAME_BYTES_DEFAULT));
-        let announced = frame(100, 4 << 20);
-        inbox.space(&mut scratch)[..8].copy_from_slice(&announced[..8]);
-        inbox.received(&mut scratch, 8);
-        assert!(inbox.next(&mut scratch).unwrap().is_none());
-        assert!(inbox.space(&mut scratch).len() <= FIRST_BYTES && inbox.memory() <= FIRST_BYTES);
-        let mut came = 8;
-        while came < 1 << 20 {
-            let count = inbox.space(&mut scratch).len().min(1_000);
-            inbox.received(&mut scratch, count);
-            came += count;
-            assert!(inbox.next(&mut scratch).unwrap().is_none());
-            assert!(inbox.memory() <= FIRST_BYTES.max(2 * GROWTH * came));
-        }
-    }
-
-    #[test]
-    fn nothing_is_kept_between_whole_frames() {
-        let (mut scratch, mut inbox) = (Scratch::new(0), Inbox::new(1024));
-        let bytes = frame(10, 10);
-        inbox.space(&mut scratch)[..bytes.len()].copy_from_slice(&bytes);
-        inbox.received(&mut scratch, bytes.len());
-        assert!(inbox.next(&mut scratch).unwrap().is_some());
-        assert!(inbox.next(&mut scratch).unwrap().is_none());
-        assert_eq!(inbox.memory(), 0);
-        assert_eq!(LENGTH_BYTES, 4);
     }
 }

@@ -106,7 +106,7 @@ impl Greeting {
             return Err(HandshakeError::OtherVersion);
         }
         self.0.read_message(message, &mut [])?;
-        let (to_server, to_client) = keys(&mut self.0)?;
+        let Keys { to_server, to_client } = keys(&mut self.0)?;
         Ok(Channel { sealer: Sealer::new(&to_server), opener: Opener::new(&to_client) })
     }
 }
@@ -154,7 +154,11 @@ impl<'a> Preamble<'a> {
 
     /// Checks that the client has the key, and makes the answer. The client may be a replay: only a first record that opens shows that somebody is there.
     pub fn accept(&self, key: &Key, entropy: Entropy) -> Result<(Channel, [u8; ANSWER_BYTES]), Refused> {
-        if key.id == self.key_id { self.shake(&key.secret, entropy).map_err(|_| Refused) } else { Err(Refused) }
+        if key.id != self.key_id {
+            return Err(Refused);
+        }
+        let (Keys { to_server, to_client }, answer) = self.shake(&key.secret, entropy).map_err(|_| Refused)?;
+        Ok((Channel { sealer: Sealer::new(&to_client), opener: Opener::new(&to_server) }, answer))
     }
 
     /// What a server does for an id that it does not know: the work of refusing a wrong key, so that the time tells nobody which ids there are.
@@ -165,16 +169,21 @@ impl<'a> Preamble<'a> {
         Refused
     }
 
-    fn shake(&self, secret: &Secret, entropy: Entropy) -> Result<(Channel, [u8; ANSWER_BYTES]), HandshakeError> {
+    fn shake(&self, secret: &Secret, entropy: Entropy) -> Result<(Keys, [u8; ANSWER_BYTES]), HandshakeError> {
         let mut state = builder(secret, self.prologue, entropy)?.build_responder()?;
         state.read_message(self.message, &mut [])?;
         let mut answer = [0; ANSWER_BYTES];
         let (greeting, message) = answer.split_at_mut(GREETING.len());
         greeting.copy_from_slice(&GREETING);
         state.write_message(&[], message)?;
-        let (to_server, to_client) = keys(&mut state)?;
-        Ok((Channel { sealer: Sealer::new(&to_client), opener: Opener::new(&to_server) }, answer))
+        Ok((keys(&mut state)?, answer))
     }
+}
+
+/// The keys of both directions.
+struct Keys {
+    to_server: DirectionKey,
+    to_client: DirectionKey,
 }
 
 fn builder<'k>(secret: &'k Secret, prologue: &'k [u8], entropy: Entropy) -> Result<Builder<'k>, snow::Error> {
@@ -183,13 +192,13 @@ fn builder<'k>(secret: &'k Secret, prologue: &'k [u8], entropy: Entropy) -> Resu
         .prologue(prologue)
 }
 
-/// The keys for what the client sends and for what the server sends. The library gives them out at any time; here, only at the end.
-fn keys(state: &mut HandshakeState) -> Result<(DirectionKey, DirectionKey), HandshakeError> {
+/// The keys that a handshake comes to. The library gives them out at any time; here, only at the end.
+fn keys(state: &mut HandshakeState) -> Result<Keys, HandshakeError> {
     if !state.is_handshake_finished() {
         return Err(HandshakeError::Forged);
     }
     let (mut to_server, mut to_client) = state.dangerously_get_raw_split();
-    let keys = (Zeroizing::new(to_server), Zeroizing::new(to_client));
+    let keys = Keys { to_server: Zeroizing::new(to_server), to_client: Zeroizing::new(to_client) };
     to_server.zeroize();
     to_client.zeroize();
     Ok(keys)
@@ -303,8 +312,30 @@ impl fmt::Debug for Greeting {
     }
 }
 
-/// What asking for the keys amid a handshake comes to.
+/// What tests want to see of a handshake.
 #[cfg(test)]
-pub(super) fn unfinished(mut greeting: Greeting) -> HandshakeError {
-    keys(&mut greeting.0).map_or_else(|error| error, |_| unreachable!("keys before the end"))
+pub(super) mod seen {
+    use super::*;
+
+    /// What asking for the keys amid a handshake comes to.
+    pub(in super::super) fn keys_too_soon(mut greeting: Greeting) -> Option<HandshakeError> {
+        keys(&mut greeting.0).err()
+    }
+
+    /// To the server and to the client, as the client has them.
+    pub(in super::super) fn keys_at_client(mut greeting: Greeting, answer: &[u8]) -> [DirectionKey; 2] {
+        greeting.0.read_message(&answer[GREETING.len()..], &mut []).unwrap();
+        let keys = keys(&mut greeting.0).unwrap();
+        [keys.to_server, keys.to_client]
+    }
+
+    /// The same as the server has them.
+    pub(in super::super) fn keys_at_server(
+        preamble: &Preamble<'_>,
+        secret: &Secret,
+        entropy: Entropy,
+    ) -> [DirectionKey; 2] {
+        let (keys, _) = preamble.shake(secret, entropy).unwrap();
+        [keys.to_server, keys.to_client]
+    }
 }

@@ -225,17 +225,36 @@ impl fmt::Debug for Opener {
 }
 
 #[cfg(test)]
+impl Direction {
+    /// Goes on as if so many records were over, with the key that stands there then.
+    fn go_on_at(&mut self, counter: u64) {
+        for _ in 0..counter / REKEY_AFTER_RECORDS {
+            self.cipher = self.cipher.as_ref().and_then(rekeyed);
+        }
+        self.counter = counter;
+    }
+}
+
+#[cfg(test)]
 impl Sealer {
-    /// Goes on as if so many records were sealed already, but for the keys in between. Returns how many were.
-    pub(super) fn at(&mut self, counter: u64) -> u64 {
-        std::mem::replace(&mut self.0.counter, counter)
+    pub(super) fn go_on_at(&mut self, counter: u64) {
+        self.0.go_on_at(counter);
+    }
+
+    /// The same without a change of keys.
+    pub(super) fn count_from(&mut self, counter: u64) {
+        self.0.counter = counter;
     }
 }
 
 #[cfg(test)]
 impl Opener {
-    /// The same for an opener.
-    pub(super) fn at(&mut self, counter: u64) -> u64 {
-        std::mem::replace(&mut self.0.counter, counter)
+    pub(super) fn go_on_at(&mut self, counter: u64) {
+        self.0.go_on_at(counter);
+    }
+
+    /// The same without a change of keys.
+    pub(super) fn count_from(&mut self, counter: u64) {
+        self.0.counter = counter;
     }
 }

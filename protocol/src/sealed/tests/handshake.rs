@@ -1,5 +1,6 @@
 //! Who gets a channel, and who does not.
 
+use super::super::handshake::seen::keys_too_soon;
 use super::*;
 
 fn greeting(key: &Key) -> (Greeting, Vec<u8>) {
@@ -125,7 +126,7 @@ fn keys_are_given_out_only_at_the_end() {
     let mut state = snow::Builder::new("Noise_NN_25519_ChaChaPoly_SHA256".parse().unwrap()).build_responder();
     assert!(state.as_mut().is_err(), "without randomness there is no handshake");
     let (greeting, _) = greeting(&key("billing", 7));
-    assert_eq!(super::super::handshake::unfinished(greeting), HandshakeError::Forged);
+    assert_eq!(keys_too_soon(greeting), Some(HandshakeError::Forged));
 }
 
 #[test]

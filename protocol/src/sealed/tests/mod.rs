@@ -3,6 +3,7 @@
 mod handshake;
 mod records;
 mod stream;
+mod vectors;
 
 use super::*;
 

@@ -1,6 +1,5 @@
 //! Which records open: the next one, unchanged, and no other.
 
-use super::super::record::{Opener, Sealer};
 use super::*;
 
 #[test]
@@ -58,12 +57,15 @@ fn a_changed_record_does_not_open() {
     }
 }
 
+/// Which records arrive, of three that were sent: the last of them must not open.
+type Arrive = fn(&[Vec<u8>; 3]) -> Vec<Vec<u8>>;
+
 #[test]
 fn records_open_once_in_order_and_in_their_own_direction() {
-    let refused = |pick: fn(&[Vec<u8>; 3], &Channel) -> Vec<Vec<u8>>| {
+    let refused = |arrive: Arrive| {
         let (mut client, mut server) = channels();
         let records = [b"one", b"two", b"thr"].map(|plain| sealed(&mut client.sealer, plain));
-        let mut tries = pick(&records, &client);
+        let mut tries = arrive(&records);
         let last = tries.pop().unwrap();
         for record in tries {
             opened(&mut server.opener, &record).unwrap();
@@ -71,18 +73,18 @@ fn records_open_once_in_order_and_in_their_own_direction() {
         assert_eq!(opened(&mut server.opener, &last), Err(RecordError::NotOpened));
         assert_eq!(opened(&mut server.opener, &records[0]), Err(RecordError::Over));
     };
-    refused(|records, _| vec![records[0].clone(), records[0].clone()]);
-    refused(|records, _| vec![records[0].clone(), records[1].clone(), records[0].clone()]);
-    refused(|records, _| vec![records[1].clone()]);
-    refused(|records, _| vec![records[0].clone(), records[2].clone()]);
+    refused(|records| vec![records[0].clone(), records[0].clone()]);
+    refused(|records| vec![records[0].clone(), records[1].clone(), records[0].clone()]);
+    refused(|records| vec![records[1].clone()]);
+    refused(|records| vec![records[0].clone(), records[2].clone()]);
     // Cut short, with a length that hides it.
-    refused(|records, _| {
+    refused(|records| {
         let mut short = records[0][..records[0].len() - 1].to_vec();
         short[1] -= 1;
         vec![short]
     });
     // From another connection with the same key.
-    refused(|_, _| vec![sealed(&mut channels_from(3, 2).0.sealer, b"one")]);
+    refused(|_| vec![sealed(&mut channels_from(3, 2).0.sealer, b"one")]);
     // Back to who sent it.
     let (mut client, _) = channels();
     let record = sealed(&mut client.sealer, b"one");
@@ -95,9 +97,8 @@ fn both_directions_rekey_at_the_same_record() {
         let (client, server) = channels();
         let (mut sealer, mut opener) =
             if to_server { (client.sealer, server.opener) } else { (server.sealer, client.opener) };
-        let before = Sealer::at(&mut sealer, REKEY_AFTER_RECORDS - 2);
-        Opener::at(&mut opener, REKEY_AFTER_RECORDS - 2);
-        assert_eq!(before, 0);
+        sealer.count_from(REKEY_AFTER_RECORDS - 2);
+        opener.count_from(REKEY_AFTER_RECORDS - 2);
         for count in 0..5 {
             let record = sealed(&mut sealer, b"same");
             assert_eq!(opened(&mut opener, &record).unwrap(), b"same", "record {count}");
@@ -110,8 +111,8 @@ fn both_directions_rekey_at_the_same_record() {
 #[test]
 fn the_old_key_opens_nothing_after_the_change() {
     let (mut client, mut server) = channels();
-    Sealer::at(&mut client.sealer, REKEY_AFTER_RECORDS - 1);
-    Opener::at(&mut server.opener, REKEY_AFTER_RECORDS);
+    client.sealer.count_from(REKEY_AFTER_RECORDS - 1);
+    server.opener.count_from(REKEY_AFTER_RECORDS);
     sealed(&mut client.sealer, b"the last with the old key");
     let record = sealed(&mut client.sealer, b"the first with the new one");
     assert_eq!(opened(&mut server.opener, &record), Err(RecordError::NotOpened));
@@ -120,8 +121,8 @@ fn the_old_key_opens_nothing_after_the_change() {
 #[test]
 fn the_counter_does_not_run_over() {
     let (mut client, mut server) = channels();
-    Sealer::at(&mut client.sealer, u64::MAX - 1);
-    Opener::at(&mut server.opener, u64::MAX - 1);
+    client.sealer.count_from(u64::MAX - 1);
+    server.opener.count_from(u64::MAX - 1);
     let record = sealed(&mut client.sealer, b"the last of all");
     assert!(opened(&mut server.opener, &record).is_ok());
     assert_eq!(client.sealer.seal(&mut [0; 40]), Err(RecordError::Exhausted));

@@ -96,7 +96,7 @@ fn what_comes_between_partial_writes_stands_behind() {
 #[test]
 fn a_writer_that_cannot_seal_says_nothing() {
     let (mut client, _) = channels();
-    Sealer::at(&mut client.sealer, u64::MAX);
+    client.sealer.count_from(u64::MAX);
     let mut writer = SealedWriter::new(client.sealer);
     writer.frames().extend_from_slice(b"secret");
     assert_eq!(writer.finish(), Err(RecordError::Exhausted));
