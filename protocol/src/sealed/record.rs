@@ -201,7 +201,7 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { length } => {
-                write!(f, "a record of {length} bytes: one has {} to 65535", TAG_BYTES + 1)
+                write!(f, "a record of {length} bytes: one has {} to {}", TAG_BYTES + 1, TAG_BYTES + PLAIN_BYTES_MAX)
             }
             Self::NotOpened => write!(f, "a record does not open: it was changed on its way, or is not the next one"),
             Self::Exhausted => write!(f, "the channel has carried as many records as it can; connect again"),
