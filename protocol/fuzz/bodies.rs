@@ -236,8 +236,10 @@ pub fn sealed(bytes: &[u8]) {
 fn seal(stream: &[u8], cuts: &[u8]) -> Vec<u8> {
     let mut writer = SealedWriter::new(channels().0.sealer);
     let (mut rest, mut sizes) = (stream, cuts.iter().cycle());
+    // Records of one byte where that is quick enough.
+    let least = 1 + stream.len() / 128;
     while !rest.is_empty() {
-        let size = sizes.next().map_or(usize::MAX, |size| usize::from(*size).pow(2) + 1 + stream.len() / 2_048);
+        let size = sizes.next().map_or(usize::MAX, |size| usize::from(*size).pow(2) + least);
         let (record, later) = rest.split_at(size.min(rest.len()));
         writer.append(record).unwrap();
         writer.finish().unwrap();
