@@ -59,24 +59,24 @@ impl Sealed {
         &mut scratch.bytes[free_at..]
     }
 
-    /// Takes in a read. Whether the scratch holds something now: not while a long record lacks its end.
+    /// Takes in a read. Whether the scratch holds something of this connection now: not while a long record lacks its end.
     pub(super) fn received(&mut self, frame: &[u8], scratch: &mut Scratch, count: usize) -> bool {
         let [frame_at, record_at, free_at] = self.places(frame);
-        (scratch.start, scratch.end) = (frame_at, record_at);
-        scratch.sealed = record_at..free_at + count;
-        let Some(mut long) = self.long.take() else {
-            self.parked = Box::default();
-            return true;
-        };
-        long.received(count);
-        if !long.is_whole() {
-            self.long = Some(long);
-            return false;
+        let mut end = free_at + count;
+        if let Some(mut long) = self.long.take() {
+            long.received(count);
+            if !long.is_whole() {
+                self.long = Some(long);
+                (scratch.start, scratch.end, scratch.sealed) = (0, 0, 0..0);
+                return false;
+            }
+            let record = long.whole();
+            end = record_at + record.len();
+            scratch.bytes[frame_at..record_at].copy_from_slice(frame);
+            scratch.bytes[record_at..end].copy_from_slice(&record);
         }
-        let record = long.whole();
-        scratch.bytes[frame_at..record_at].copy_from_slice(frame);
-        scratch.bytes[record_at..record_at + record.len()].copy_from_slice(&record);
-        scratch.sealed = record_at..record_at + record.len();
+        self.parked = Box::default();
+        (scratch.start, scratch.end, scratch.sealed) = (frame_at, record_at, record_at..end);
         true
     }
 

@@ -168,6 +168,27 @@ fn sealed_and_plain_connections_share_a_scratch() {
     assert!(ends.iter().all(|(inbox, _, came)| *came == frames.len() && inbox.memory() == 0));
 }
 
+/// While a long record lacks its end, nothing of its connection is in the scratch: what lies there is another's.
+#[test]
+fn a_connection_sees_nothing_that_another_has_left() {
+    // Half a frame in one record, more in a long one; the neighbour's frames lie all over the scratch.
+    let (opener, sealed) = records(&frame(30, 400), 200);
+    let (_, long) = records(&vec![b'x'; 40_000], 40_000);
+    let (mut scratch, mut neighbour) = (Scratch::new(0), Inbox::new(FRAME_BYTES_DEFAULT));
+    let mut inbox = Inbox::sealed(FRAME_BYTES_DEFAULT, opener);
+    let mut take = |inbox: &mut Inbox, bytes: &[u8]| {
+        inbox.space(&mut scratch)[..bytes.len()].copy_from_slice(bytes);
+        inbox.received(&mut scratch, bytes.len());
+        let frames = std::iter::from_fn(|| inbox.next(&mut scratch).unwrap().map(|_| ())).count();
+        assert_eq!(inbox.unread(&scratch), b"");
+        frames
+    };
+    assert_eq!(take(&mut inbox, &sealed[..200 + RECORD_EXTRA_BYTES]), 0);
+    assert_eq!(take(&mut inbox, &long[..20_000]), 0, "a long record begins");
+    assert_eq!(take(&mut neighbour, &frame(2, 0).repeat(1_000)), 1_000);
+    assert_eq!(take(&mut inbox, &long[20_000..20_100]), 0, "and goes on");
+}
+
 /// Whatever record fails, the frames of those before it were handed out, and not a byte of it or of what follows is.
 #[test]
 fn nothing_of_a_record_that_fails_is_handed_out() {
