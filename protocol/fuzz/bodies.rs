@@ -118,6 +118,7 @@ fn expected(stream: &[u8]) -> Frames {
 fn receive(mut inbox: Inbox, stream: &[u8], cuts: &[u8]) -> Frames {
     let mut scratch = Scratch::new(32 << 10);
     let mut frames = Vec::new();
+    let neighbours = neighbours();
     let (mut rest, mut pieces, mut open) = (stream, cuts.iter().cycle(), 0);
     // Byte by byte where that is quick enough: parking copies what is there, which is long for a long stream.
     let least = 1 + stream.len() / 2_048;
@@ -148,9 +149,32 @@ fn receive(mut inbox: Inbox, stream: &[u8], cuts: &[u8]) -> Frames {
         // In records more comes than is handed out.
         assert!(open > 0 || !inbox.is_amid_a_frame());
         assert!(inbox.is_amid_a_frame() || inbox.memory() == 0);
+        leave_behind(&neighbours, &mut scratch);
         assert!(inbox.memory() <= SHARE_FROM_BYTES.max(8 * open), "{} bytes for {open}", inbox.memory());
     }
     (frames, None)
+}
+
+/// Frames that begin where those of a sealed connection may lie, and where those of a plain one may.
+fn neighbours() -> Vec<u8> {
+    let small = *b"\0\0\0\x04\0\x02{}";
+    let mut frames = small.repeat(2);
+    let large = HEAD_BYTES_MAX - frames.len();
+    frames.extend_from_slice(&(large as u32 - 4).to_be_bytes());
+    frames.extend_from_slice(&2_u16.to_be_bytes());
+    frames.resize(HEAD_BYTES_MAX, b'x');
+    frames.extend_from_slice(&small.repeat(4));
+    frames
+}
+
+/// Another connection of the thread has its turn, and leaves its frames in the scratch.
+fn leave_behind(frames: &[u8], scratch: &mut Scratch) {
+    let mut inbox = Inbox::new(LIMIT);
+    inbox.space(scratch)[..frames.len()].copy_from_slice(frames);
+    inbox.received(scratch, frames.len());
+    for _ in 0..7 {
+        assert!(inbox.next(scratch).unwrap().is_some());
+    }
 }
 
 /// What a stranger says first, at a server; and what a server answers, at a client. The first byte says which.
