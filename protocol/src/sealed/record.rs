@@ -120,6 +120,7 @@ impl Sealer {
     }
 
     /// Makes a record of `record`, in place: room for the length, then the bytes to be sealed, then room for the tag.
+    /// If that fails the bytes are still in the clear, and must not leave.
     pub fn seal(&mut self, record: &mut [u8]) -> Result<(), RecordError> {
         let length = record.len().saturating_sub(RECORD_LENGTH_BYTES);
         let Some((head, body)) = record.split_first_chunk_mut() else { return Err(self.0.fail(bad_length(length))) };
