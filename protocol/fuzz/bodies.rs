@@ -7,6 +7,10 @@
 use answerback_protocol::envelope::{Envelope, EnvelopeError};
 use answerback_protocol::inbox::{Inbox, Scratch};
 use answerback_protocol::limits::{HEAD_BYTES_MAX, PREFIX_BYTES};
+use answerback_protocol::sealed::{
+    Answer, Channel, Entropy, Greeting, Key, KeyId, OPENING_BYTES_MAX, Opening, Preamble, PreambleError, SealedReader,
+    SealedWriter, Secret,
+};
 use answerback_protocol::{ClientFrame, Malformed, SHARE_FROM_BYTES, ServerFrame};
 use bytes::BytesMut;
 
@@ -64,8 +68,8 @@ pub fn inbox(bytes: &[u8]) {
     let (cuts, stream) = rest.split_at(usize::from(count % 16).min(rest.len()));
     let stream = unfold(stream);
     let whole = expected(&stream);
-    assert_eq!(receive(&stream, &[255]), whole);
-    assert_eq!(receive(&stream, cuts), whole);
+    assert_eq!(receive(Inbox::new(LIMIT), &stream, &[255]), whole);
+    assert_eq!(receive(Inbox::new(LIMIT), &stream, cuts), whole);
 }
 
 /// The largest first length that these inboxes take.
@@ -111,9 +115,10 @@ fn expected(stream: &[u8]) -> Frames {
     }
 }
 
-fn receive(stream: &[u8], cuts: &[u8]) -> Frames {
-    let (mut scratch, mut inbox) = (Scratch::new(32 << 10), Inbox::new(LIMIT));
+fn receive(mut inbox: Inbox, stream: &[u8], cuts: &[u8]) -> Frames {
+    let mut scratch = Scratch::new(32 << 10);
     let mut frames = Vec::new();
+    let neighbours = neighbours();
     let (mut rest, mut pieces, mut open) = (stream, cuts.iter().cycle(), 0);
     // Byte by byte where that is quick enough: parking copies what is there, which is long for a long stream.
     let least = 1 + stream.len() / 2_048;
@@ -141,8 +146,136 @@ fn receive(stream: &[u8], cuts: &[u8]) -> Frames {
                 }
             }
         }
-        assert_eq!(inbox.is_amid_a_frame(), open > 0);
+        // In records more comes than is handed out.
+        assert!(open > 0 || !inbox.is_amid_a_frame());
+        assert!(inbox.is_amid_a_frame() || inbox.memory() == 0);
+        leave_behind(&neighbours, &mut scratch);
         assert!(inbox.memory() <= SHARE_FROM_BYTES.max(8 * open), "{} bytes for {open}", inbox.memory());
     }
     (frames, None)
+}
+
+/// Frames that begin where those of a sealed connection may lie, and where those of a plain one may.
+fn neighbours() -> Vec<u8> {
+    let small = *b"\0\0\0\x04\0\x02{}";
+    let mut frames = small.repeat(2);
+    let large = HEAD_BYTES_MAX - frames.len();
+    frames.extend_from_slice(&(large as u32 - 4).to_be_bytes());
+    frames.extend_from_slice(&2_u16.to_be_bytes());
+    frames.resize(HEAD_BYTES_MAX, b'x');
+    frames.extend_from_slice(&small.repeat(4));
+    frames
+}
+
+/// Another connection of the thread has its turn, and leaves its frames in the scratch.
+fn leave_behind(frames: &[u8], scratch: &mut Scratch) {
+    let mut inbox = Inbox::new(LIMIT);
+    inbox.space(scratch)[..frames.len()].copy_from_slice(frames);
+    inbox.received(scratch, frames.len());
+    for _ in 0..7 {
+        assert!(inbox.next(scratch).unwrap().is_some());
+    }
+}
+
+/// What a stranger says first, at a server; and what a server answers, at a client. The first byte says which.
+pub fn handshake(bytes: &[u8]) {
+    let Some((&side, bytes)) = bytes.split_first() else { return };
+    if side % 2 == 0 { greeted(bytes) } else { answered(bytes) }
+}
+
+/// However it is cut, it is the same preamble or the same error, and a client without the key gets nothing.
+fn greeted(bytes: &[u8]) {
+    let whole = Preamble::peek(bytes);
+    for cut in 0..bytes.len().min(2 * OPENING_BYTES_MAX) {
+        let part = Preamble::peek(&bytes[..cut]);
+        assert!(part == Ok(None) || part == whole, "{cut} bytes tell something else");
+    }
+    assert!(whole != Ok(None) || bytes.len() < OPENING_BYTES_MAX);
+    assert_eq!(matches!(whole, Err(PreambleError::NotSealed)), !bytes.is_empty() && !starts_sealed(bytes));
+    if let Ok(Some(preamble)) = whole {
+        assert!(preamble.total() <= bytes.len().min(OPENING_BYTES_MAX));
+        assert!(!preamble.reject_unknown(entropy(2)).to_string().is_empty());
+        let key = Key { id: preamble.key_id().clone(), secret: secret() };
+        if let Ok((mut channel, answer)) = preamble.accept(&key, entropy(2)) {
+            assert!(matches!(Answer::peek(&answer), Answer::Sealed(_)));
+            assert!(channel.opener.open(&mut [0; 40]).is_err());
+        }
+    }
+}
+
+fn starts_sealed(bytes: &[u8]) -> bool {
+    matches!(Opening::of(bytes), Some(Opening::Sealed)) || bytes == [0xab]
+}
+
+fn answered(bytes: &[u8]) {
+    match Answer::peek(bytes) {
+        Answer::Incomplete => assert!(bytes.len() < 51),
+        Answer::InTheClear => assert_ne!(bytes[0], 0xab),
+        Answer::Sealed(answer) => {
+            let key = Key { id: KeyId::new("k").unwrap(), secret: secret() };
+            let (greeting, _) = Greeting::new(&key, entropy(1)).unwrap();
+            if let Err(error) = greeting.read(answer) {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}
+
+fn entropy(byte: u8) -> Entropy {
+    Entropy::new([byte; 32])
+}
+
+fn secret() -> Secret {
+    Secret::new([7; 32])
+}
+
+/// Client and server after a handshake that is always the same.
+fn channels() -> (Channel, Channel) {
+    let key = Key { id: KeyId::new("k").unwrap(), secret: secret() };
+    let (greeting, bytes) = Greeting::new(&key, entropy(1)).unwrap();
+    let (server, answer) = Preamble::peek(&bytes).unwrap().unwrap().accept(&key, entropy(2)).unwrap();
+    (greeting.read(&answer).unwrap(), server)
+}
+
+/// Records through an inbox, however they are cut, give the frames that are in them, up to the first that does not open.
+///
+/// The first byte says what the rest is: with bit 1 a stream as [`unfold`] takes it, which is sealed first, in records as long as the pieces; without it
+/// what came from the network. With bit 2, one byte of that is changed: the next three say which, and how. Then cuts and stream, as for [`inbox`].
+pub fn sealed(bytes: &[u8]) {
+    let [mode, at_high, at_low, change, count, rest @ ..] = bytes else { return };
+    let (cuts, stream) = rest.split_at(usize::from(count % 16).min(rest.len()));
+    let mut records = if mode & 1 == 0 { stream.to_vec() } else { seal(&unfold(stream), cuts) };
+    let at = usize::from(u16::from_be_bytes([*at_high, *at_low]));
+    if let Some(byte) = records.get_mut(at).filter(|_| mode & 2 != 0) {
+        *byte ^= change;
+    }
+    let (plain, failed) = open(&records);
+    let (frames, error) = expected(&plain);
+    let whole = (frames, error.or(failed));
+    for cuts in [&[255], cuts] {
+        assert_eq!(receive(Inbox::sealed(LIMIT, channels().1.opener), &records, cuts), whole);
+    }
+}
+
+fn seal(stream: &[u8], cuts: &[u8]) -> Vec<u8> {
+    let mut writer = SealedWriter::new(channels().0.sealer);
+    let (mut rest, mut sizes) = (stream, cuts.iter().cycle());
+    // Records of one byte where that is quick enough.
+    let least = 1 + stream.len() / 128;
+    while !rest.is_empty() {
+        let size = sizes.next().map_or(usize::MAX, |size| usize::from(*size).pow(2) + least);
+        let (record, later) = rest.split_at(size.min(rest.len()));
+        writer.append(record).unwrap();
+        writer.finish().unwrap();
+        rest = later;
+    }
+    writer.sealed().to_vec()
+}
+
+/// What is in the records, up to the one that does not open.
+fn open(records: &[u8]) -> (BytesMut, Option<EnvelopeError>) {
+    let (mut reader, mut plain) = (SealedReader::new(channels().1.opener), BytesMut::new());
+    reader.sealed().extend_from_slice(records);
+    let failed = reader.open(&mut plain).err();
+    (plain, failed.map(EnvelopeError::from))
 }

@@ -10,6 +10,7 @@
 //! The limit is checked on the length, before anything is allocated for it.
 
 use crate::limits::{HEAD_BYTES_MAX, HEAD_LENGTH_BYTES, LENGTH_BYTES, PREFIX_BYTES};
+use crate::sealed::{Opening, RecordError};
 use std::fmt;
 
 /// The borders of a frame at the start of some bytes.
@@ -55,7 +56,8 @@ impl Envelope {
     }
 }
 
-/// Lengths that cannot be. Where the next frame starts is not known after that, so the connection must end.
+/// Lengths that cannot be, or a record of a sealed connection that does not open. Where the next frame starts is not known after that, so the
+/// connection must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvelopeError {
     /// The frame is over the limit.
@@ -84,6 +86,8 @@ pub enum EnvelopeError {
         /// What was announced for the frame.
         length: u32,
     },
+    /// On a sealed connection: a record that does not open.
+    Record(RecordError),
 }
 
 /// Another protocol, recognised by its first bytes, so that the error can say what happened.
@@ -99,13 +103,11 @@ pub enum Stranger {
 
 impl Stranger {
     fn recognise(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0x16, 0x03, ..] => Some(Self::Tls),
-            [0xab, 0x53, ..] => Some(Self::Sealed),
-            _ if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"CONN"].iter().any(|w| bytes.starts_with(w)) => {
-                Some(Self::Http)
-            }
-            _ => None,
+        match Opening::of(bytes)? {
+            Opening::Http => Some(Self::Http),
+            Opening::Tls => Some(Self::Tls),
+            Opening::Sealed => Some(Self::Sealed),
+            Opening::Plain | Opening::Unknown => None,
         }
     }
 }
@@ -121,6 +123,7 @@ impl EnvelopeError {
             Self::TooShort { .. } => "frame_too_short",
             Self::HeadTooLarge { .. } => "head_too_large",
             Self::HeadBeyondFrame { .. } => "head_beyond_frame",
+            Self::Record(error) => error.word(),
         }
     }
 
@@ -153,11 +156,18 @@ impl fmt::Display for EnvelopeError {
             Self::HeadBeyondFrame { head, length } => {
                 write!(f, "a head of {head} bytes is longer than its frame of {length}")
             }
+            Self::Record(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for EnvelopeError {}
+
+impl From<RecordError> for EnvelopeError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

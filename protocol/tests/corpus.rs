@@ -36,3 +36,13 @@ fn server_head() {
 fn inbox() {
     replay("inbox", bodies::inbox);
 }
+
+#[test]
+fn handshake() {
+    replay("handshake", bodies::handshake);
+}
+
+#[test]
+fn sealed() {
+    replay("sealed", bodies::sealed);
+}

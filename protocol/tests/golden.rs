@@ -5,7 +5,8 @@
 
 mod common;
 
-use answerback_protocol::{Code, limits};
+use answerback_protocol::sealed::{Entropy, Greeting, Key, KeyId, Preamble, Secret};
+use answerback_protocol::{Code, limits, sealed};
 use common::{Side, cut, from_hex};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -84,6 +85,30 @@ fn dumps_have_the_fixed_form() {
     }
 }
 
+/// The dumps of the sealed channel, each its word and its bytes: greeting, answer and first record.
+fn sealed_dumps() -> Vec<(String, Vec<u8>)> {
+    let blocks = blocks("sealed");
+    let parsed = blocks.iter().map(|block| (block.lines().next().expect("a word").to_owned(), parse(block).bytes));
+    parsed.collect()
+}
+
+#[test]
+fn dumps_of_the_sealed_channel_are_what_two_ends_say() {
+    let dumps = sealed_dumps();
+    let words: Vec<&str> = dumps.iter().map(|(word, _)| word.as_str()).collect();
+    assert_eq!(words, ["greeting", "answer", "record"]);
+    let counting = |from: u8| std::array::from_fn(|at| from + at as u8);
+    let key = Key { id: KeyId::new("billing").unwrap(), secret: Secret::new(counting(0)) };
+    let (greeting, bytes) = Greeting::new(&key, Entropy::new(counting(0x20))).unwrap();
+    assert_eq!(dumps[0].1, bytes);
+    let (mut server, answer) =
+        Preamble::peek(&bytes).unwrap().unwrap().accept(&key, Entropy::new(counting(0x40))).unwrap();
+    assert_eq!(dumps[1].1, answer);
+    greeting.read(&answer).unwrap();
+    let hello = server.opener.open(&mut dumps[2].1.clone()).unwrap().to_vec();
+    assert!(self::dumps().iter().any(|dump| dump.bytes == hello), "what is in the record stands beside it");
+}
+
 #[test]
 fn every_kind_of_frame_is_among_the_dumps() {
     let dumps = dumps();
@@ -151,6 +176,9 @@ fn the_table_of_limits_is_that_of_the_code() {
         ("`holding` of one `resume`", vec![limits::HOLDING_MAX as u64]),
         ("`elsewhere` of `goaway`", vec![limits::ELSEWHERE_MAX as u64]),
         ("time until `hello`", vec![limits::HANDSHAKE_MS]),
+        ("id of a key", vec![sealed::KEY_ID_BYTES_MAX as u64]),
+        ("frames in one record", vec![sealed::PLAIN_BYTES_MAX as u64]),
+        ("records under one key", vec![sealed::REKEY_AFTER_RECORDS]),
         ("ack after", vec![limits::ACK_AFTER_REPLIES, limits::ACK_AFTER_BYTES]),
         ("ack within", vec![limits::ACK_WITHIN_MS]),
         ("replies kept for one session", vec![limits::KEPT_REPLIES_MAX as u64, limits::KEPT_REPLY_BYTES_MAX as u64]),

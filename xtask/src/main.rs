@@ -93,7 +93,7 @@ fn simulate(seeds: &str) -> bool {
 
 fn fuzz(seconds: &str) -> bool {
     let limit = format!("-max_total_time={seconds}");
-    ["client_head", "server_head", "inbox"].iter().all(|target| {
+    ["client_head", "server_head", "inbox", "handshake", "sealed"].iter().all(|target| {
         println!("── fuzz {target}");
         let arguments = ["+nightly", "fuzz", "run", target, "--", &limit];
         run(Command::new("cargo").args(arguments).current_dir(root().join("protocol")))

@@ -4,6 +4,7 @@
 //! head becomes a type. The row "the copy alone" is what putting the bytes there costs in any case. Below it the same
 //! heads are read with `serde_json`, so that having a reader of our own stands on a figure.
 
+mod channel;
 mod samples;
 mod with_serde;
 
@@ -49,7 +50,16 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     for &bytes in &arguments.sizes {
         bench.reading(bytes, &mut table)?;
         bench.writing(bytes, &mut table)?;
+        channel::frames(&bench, bytes, &samples::requests(bytes), &mut table)?;
     }
+    println!("{table}");
+    let mut table = Table::new("records", 2, &["plain", "what", "ns/record", "GB/s"]);
+    for &bytes in &arguments.sizes {
+        channel::records(&bench, bytes, &mut table)?;
+    }
+    println!("{table}");
+    let mut table = Table::new("handshakes", 1, &["what", "us"]);
+    channel::handshakes(&bench, &mut table)?;
     println!("{table}");
     let mut table = Table::new("heads alone", 2, &["head", "what", "ns/head"]);
     for (name, head) in samples::heads() {
