@@ -31,6 +31,7 @@ pub struct HolderEntry {
 #[derive(Debug, Clone, Default)]
 pub struct KeyRing {
     holders: Vec<HolderEntry>,
+    ids: HashMap<Arc<str>, usize>,
     /// By the id of a key: which holder, and which of its keys.
     keys: HashMap<Box<str>, (usize, usize)>,
     certificates: HashMap<Arc<str>, usize>,
@@ -50,11 +51,12 @@ pub struct Changes {
 }
 
 impl KeyRing {
-    /// A ring of these holders. Of keys with one id, and of holders with one certificate, the first is found;
-    /// a keys file with such is refused before.
+    /// A ring of these holders. Of holders, keys and certificates that are there twice, the first is found; a keys file with such is refused
+    /// before.
     pub fn new(holders: Vec<HolderEntry>) -> Self {
-        let (mut keys, mut certificates) = (HashMap::new(), HashMap::new());
+        let (mut ids, mut keys, mut certificates) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (at, holder) in holders.iter().enumerate() {
+            ids.entry(Arc::clone(&holder.id)).or_insert(at);
             for (which, key) in holder.keys.iter().enumerate() {
                 keys.entry(key.id.as_str().into()).or_insert((at, which));
             }
@@ -62,7 +64,7 @@ impl KeyRing {
                 certificates.entry(Arc::clone(certificate)).or_insert(at);
             }
         }
-        Self { holders, keys, certificates }
+        Self { holders, ids, keys, certificates }
     }
 
     /// A ring of one key, whose holder may do everything.
@@ -100,7 +102,7 @@ impl KeyRing {
 
     /// The holder with this id.
     pub fn holder(&self, id: &str) -> Option<&HolderEntry> {
-        self.holders.iter().find(|holder| &*holder.id == id)
+        self.ids.get(id).and_then(|&at| self.holders.get(at))
     }
 
     /// The holder whose certificates have this subject or DNS name.
@@ -110,17 +112,15 @@ impl KeyRing {
 
     /// What is other in `new`.
     pub fn changes(&self, new: &Self) -> Changes {
-        let before: HashMap<&str, &HolderEntry> = self.holders.iter().map(|holder| (&*holder.id, holder)).collect();
-        let after: BTreeSet<&str> = new.holders.iter().map(|holder| &*holder.id).collect();
         let mut changes = Changes::default();
         for holder in &new.holders {
-            match before.get(&*holder.id) {
+            match self.holder(&holder.id) {
                 None => changes.added.push(Arc::clone(&holder.id)),
                 Some(before) if !before.is_same(holder) => changes.changed.push(Arc::clone(&holder.id)),
                 Some(_) => {}
             }
         }
-        let gone = self.holders.iter().filter(|holder| !after.contains(&*holder.id));
+        let gone = self.holders.iter().filter(|holder| new.holder(&holder.id).is_none());
         changes.removed = gone.map(|holder| Arc::clone(&holder.id)).collect();
         let keys = self.holders.iter().flat_map(|holder| &holder.keys);
         let is_gone = |key: &&Key| !new.find(key.id.as_str()).is_some_and(|(_, now)| is_same(&key.secret, &now.secret));
@@ -157,4 +157,91 @@ impl Changes {
 /// Takes the same time wherever two secrets differ.
 fn is_same(one: &Secret, other: &Secret) -> bool {
     one.expose().ct_eq(other.expose()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use answerback_protocol::sealed::SECRET_BYTES;
+
+    fn key(id: &str, byte: u8) -> Key {
+        Key { id: KeyId::new(id).unwrap(), secret: Secret::new([byte; SECRET_BYTES]) }
+    }
+
+    fn holder(id: &str, keys: Vec<Key>) -> HolderEntry {
+        let mut holder = KeyRing::of_one(key(id, 0)).holders[0].clone();
+        (holder.keys, holder.admin) = (keys, false);
+        holder
+    }
+
+    fn names(ids: &[Arc<str>]) -> String {
+        ids.join(" ")
+    }
+
+    #[test]
+    fn one_key_may_do_everything() {
+        let ring = KeyRing::of_one(key("billing/2", 1));
+        let (holder, key) = ring.find("billing/2").unwrap();
+        assert_eq!((&*holder.id, key.id.as_str(), holder.admin, ring.key_count()), ("billing", "billing/2", true, 1));
+        for (grant, patterns) in holder.grants() {
+            assert!(matches!(patterns, [all] if all.as_str() == ">"), "{grant}");
+        }
+        assert!(ring.find("billing").is_none() && ring.holder("billing").is_some() && ring.holder("web").is_none());
+    }
+
+    #[test]
+    fn everybody_is_found_by_key_name_and_certificate() {
+        let mut web = holder("web", vec![]);
+        web.certificate = Some("CN=web".into());
+        let ring = KeyRing::new(vec![holder("billing", vec![key("billing", 1), key("billing/2", 2)]), web]);
+        assert_eq!(ring.find("billing/2").unwrap().1.secret.expose(), &[2; SECRET_BYTES]);
+        assert_eq!(&*ring.by_certificate("CN=web").unwrap().id, "web");
+        assert!(ring.by_certificate("CN=billing").is_none() && ring.find("web").is_none());
+        assert_eq!(ring.key_count(), 2);
+    }
+
+    #[test]
+    fn what_changed_is_told_by_ids() {
+        let before = KeyRing::new(vec![
+            holder("same", vec![key("same", 1)]),
+            holder("rotated", vec![key("rotated", 2), key("rotated/2", 3)]),
+            holder("exchanged", vec![key("exchanged", 4)]),
+            holder("gone", vec![key("gone", 5)]),
+        ]);
+        let mut granted = holder("same", vec![key("same", 1)]);
+        assert!(before.changes(&before).is_empty());
+        let after = KeyRing::new(vec![
+            granted.clone(),
+            holder("rotated", vec![key("rotated/2", 3)]),
+            holder("exchanged", vec![key("exchanged", 9)]),
+            holder("new", vec![key("new", 6)]),
+        ]);
+        let changes = before.changes(&after);
+        let told = (names(&changes.added), names(&changes.removed), names(&changes.changed));
+        assert_eq!(told, ("new".to_owned(), "gone".to_owned(), "rotated exchanged".to_owned()));
+        let keys: Vec<_> = changes.removed_keys.iter().map(KeyId::as_str).collect();
+        assert_eq!(keys, ["rotated", "exchanged", "gone"]);
+        // Each right counts, and so does the certificate.
+        for change in [
+            (|holder| holder.call.clear()) as fn(&mut HolderEntry),
+            |holder| holder.serve.clear(),
+            |holder| holder.publish.clear(),
+            |holder| holder.subscribe.clear(),
+            |holder| holder.admin = true,
+            |holder| holder.certificate = Some("CN=same".into()),
+        ] {
+            let mut holder = granted.clone();
+            change(&mut holder);
+            let ring = KeyRing::new(vec![holder]);
+            assert_eq!(names(&KeyRing::new(vec![granted.clone()]).changes(&ring).changed), "same");
+        }
+        granted.keys.push(key("same/2", 7));
+        assert_eq!(names(&before.changes(&KeyRing::new(vec![granted])).changed), "same");
+    }
+
+    #[test]
+    fn a_ring_shows_no_secrets() {
+        let shown = format!("{:?}", KeyRing::of_one(key("billing", 77)));
+        assert!(shown.contains("[secret]") && !shown.contains("77"), "{shown}");
+    }
 }

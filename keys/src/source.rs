@@ -23,11 +23,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Says that a server shall read a key from this file.
+/// Holds the path of a key file.
 pub const KEY_FILE_VARIABLE: &str = "ANSWERBACK_KEY_FILE";
 /// Holds the text of a key.
 pub const KEY_VARIABLE: &str = "ANSWERBACK_KEY";
-/// Says that a server shall read its holders from this file.
+/// Holds the path of a keys file.
 pub const KEYS_VARIABLE: &str = "ANSWERBACK_KEYS";
 /// Where systemd puts the credentials of a service.
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";

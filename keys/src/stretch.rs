@@ -130,3 +130,47 @@ impl fmt::Display for StretchError {
 }
 
 impl std::error::Error for StretchError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text;
+
+    fn billing() -> KeyId {
+        KeyId::new("billing").unwrap()
+    }
+
+    /// The figures are part of what makes the key: with others, nobody could make an old one again.
+    #[test]
+    fn the_same_passphrase_and_salt_make_the_same_key() {
+        let salt: Salt = "aaaqeayeaudaocajbifqydiob4".parse().unwrap();
+        assert_eq!(salt, Salt::new(std::array::from_fn(|at| at as u8)));
+        let key = stretch(billing(), "correct horse battery staple", &salt).unwrap();
+        assert_eq!(*text::print(&key), "abk1:billing:bundyzjdzdyg4tqk7hcrlks3krem726wqohs2uwd3c3o7do4hqxiskav54");
+        let other = stretch(billing(), "correct horse battery staplf", &salt).unwrap();
+        let salted = stretch(billing(), "correct horse battery staple", &Salt::new([1; SALT_BYTES])).unwrap();
+        assert!(other.secret.expose() != key.secret.expose() && salted.secret.expose() != key.secret.expose());
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_refused() {
+        let refused = |passphrase: &str| stretch(billing(), passphrase, &Salt::new([0; SALT_BYTES])).unwrap_err();
+        assert_eq!(refused("elevenchars"), StretchError::TooShort { found: 11 });
+        assert_eq!(refused("ääääääääääää"[..22].trim()), StretchError::TooShort { found: 11 });
+        assert_eq!(refused(&"x".repeat(PASSPHRASE_BYTES_MAX + 1)), StretchError::TooLong);
+        assert_eq!(check("twelve chars"), Ok(()));
+        let told = refused("elevenchars").to_string();
+        assert_eq!(told, "the passphrase has 11 characters, and fewer than 12 can be guessed");
+    }
+
+    #[test]
+    fn a_salt_has_one_text() {
+        let salt = Salt::new([0xa5; SALT_BYTES]);
+        assert_eq!(salt.to_string().parse(), Ok(salt));
+        for wrong in
+            ["", "aaaa", "AAAQEAYEAUDAOCAJBIFQYDIOB4", "aaaqeayeaudaocajbifqydiob5", "aaaqeayeaudaocajbifqydiob4a"]
+        {
+            assert_eq!(wrong.parse::<Salt>(), Err(NotASalt), "{wrong}");
+        }
+    }
+}

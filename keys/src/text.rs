@@ -154,3 +154,82 @@ impl fmt::Display for KeyTextError {
 }
 
 impl std::error::Error for KeyTextError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "abk1:billing/2:aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyp5c7jcgq";
+
+    fn key() -> Key {
+        let secret = std::array::from_fn(|at| at as u8);
+        Key { id: KeyId::new("billing/2").unwrap(), secret: Secret::new(secret) }
+    }
+
+    fn error(text: &str) -> KeyTextError {
+        let error = parse(text).unwrap_err();
+        // Whatever is wrong, no piece of the text is repeated.
+        let told = format!("{error} {error:?}");
+        assert!(
+            !text.as_bytes().windows(8).any(|piece| told
+                .as_bytes()
+                .windows(8)
+                .any(|said| said == piece && !b"`abk1:`".windows(5).any(|known| piece.starts_with(known)))),
+            "{told}"
+        );
+        error
+    }
+
+    #[test]
+    fn a_key_has_one_text() {
+        assert_eq!(*print(&key()), TEXT);
+        for text in [TEXT, &format!("  {TEXT}\r\n")] {
+            let read = parse(text).unwrap();
+            assert_eq!((read.id.as_str(), read.secret.expose()), ("billing/2", key().secret.expose()));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_apart() {
+        let digits = TEXT.rsplit_once(':').unwrap().1;
+        let with = |digits: &str| format!("abk1:billing/2:{digits}");
+        for (text, expected) in [
+            ("  ", KeyTextError::Empty),
+            ("ABK1:billing/2:aaaq", KeyTextError::Prefix),
+            ("billing/2:aaaq", KeyTextError::Prefix),
+            (digits, KeyTextError::Prefix),
+            ("abk:billing:aaaq", KeyTextError::Prefix),
+            ("abk2:billing:aaaq", KeyTextError::Form),
+            ("abk1:billing", KeyTextError::Parts),
+            ("abk1::aaaq", KeyTextError::Id(NotAKeyId)),
+            ("abk1:a/b/c:aaaq", KeyTextError::Id(NotAKeyId)),
+            (&with(""), KeyTextError::Length { found: 0 }),
+            (&with(&digits[1..]), KeyTextError::Length { found: 57 }),
+            (&with(&format!("{digits}a")), KeyTextError::Length { found: 59 }),
+            (&with(&digits.replacen('q', "Q", 1)), KeyTextError::Character { at: 4 }),
+            (&with(&digits.replacen('q', "1", 1)), KeyTextError::Character { at: 4 }),
+            (&with(&digits.replacen('q', "ä", 1)), KeyTextError::Character { at: 4 }),
+            (&with(&format!("{digits}\n{digits}")), KeyTextError::Character { at: 59 }),
+            (&with(&format!("{}r", &digits[..57])), KeyTextError::Character { at: 58 }),
+            (&TEXT.replace("/2", "/3"), KeyTextError::Checksum),
+        ] {
+            assert_eq!(error(text), expected, "{text}");
+        }
+    }
+
+    /// Every single wrong character, and every pair of neighbours in the wrong order.
+    #[test]
+    fn typing_errors_are_noticed() {
+        let first = TEXT.len() - DIGITS;
+        for at in first..TEXT.len() {
+            for other in ('a'..='z').chain('2'..='7').filter(|other| !TEXT[at..].starts_with(*other)) {
+                let typed = format!("{}{other}{}", &TEXT[..at], &TEXT[at + 1..]);
+                assert!(parse(&typed).is_err(), "{typed}");
+            }
+            let mut swapped = TEXT.as_bytes().to_vec();
+            swapped.swap(at, at - 1);
+            let swapped = String::from_utf8(swapped).unwrap();
+            assert!(swapped == TEXT || parse(&swapped).is_err(), "{swapped}");
+        }
+    }
+}

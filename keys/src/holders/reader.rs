@@ -20,10 +20,15 @@ type Value<'t> = Spanned<DeValue<'t>>;
 pub(super) fn read(text: &str) -> Result<KeyRing, KeysError> {
     let mut reader = Reader::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
+    let mut line = 0;
     for error in &errors {
         let at = error.span().map_or(text.len(), |span| span.start);
+        // What follows on the same line is most often the first one once more.
+        if std::mem::replace(&mut line, reader.line(at)) == reader.line(at) {
+            continue;
+        }
         // Only the message: the whole of such an error shows the line that it is about.
-        reader.mistake(at, None, format!("this is not TOML: {}", error.message()));
+        reader.mistake(at, None, not_toml(error.message()));
     }
     // What is left of a file that is not TOML would only tell the same mistakes again, in other words.
     let holders = if errors.is_empty() { reader.holders(document.get_ref()) } else { Vec::new() };
@@ -119,7 +124,12 @@ impl Reader {
         for (name, value) in members {
             self.member(&entry, name, value, &mut holder);
         }
-        if holder.certificate.is_none() && !members.contains_key("keys") && !members.contains_key("certificate") {
+        // Of a table in a table it was said that it is in the wrong place, and so are its keys then.
+        let says_who = |(name, value): (&Spanned<_>, &Value<'_>)| {
+            let name: &str = AsRef::<str>::as_ref(name.get_ref());
+            matches!(name, "keys" | "certificate") || value.get_ref().is_table()
+        };
+        if !members.iter().any(says_who) {
             let text = format!("nobody can be this holder: it needs keys = [\"abk1:…\"]; {}", makes(entry.id));
             self.mistake(entry.at, Some(&entry), text);
         }
@@ -265,6 +275,16 @@ const KEPT_MAX: usize = 10 * MISTAKES_TOLD_MAX;
 fn empty(id: &str) -> HolderEntry {
     let (keys, call, serve, publish, subscribe) = Default::default();
     HolderEntry { id: id.into(), keys, call, serve, publish, subscribe, admin: false, certificate: None }
+}
+
+/// "Key" is what TOML calls any name, which would be understood as something else here.
+fn not_toml(message: &str) -> String {
+    match message {
+        "duplicate key" => {
+            "this name is there already: a holder, and each of its members, stands in one place".to_owned()
+        }
+        message => format!("this is not TOML: {message}"),
+    }
 }
 
 /// How a key is made.
