@@ -37,6 +37,8 @@ pub enum KeyFileProblem {
         /// Where the next one stands.
         second: usize,
     },
+    /// It begins like a keys file.
+    Holders,
     /// What stands on this line is no key.
     Text {
         /// Which line, from 1.
@@ -65,6 +67,9 @@ pub fn parse_key_file(text: &str) -> Result<Key, KeyFileProblem> {
     let lines = text.lines().map(str::trim).enumerate().map(|(at, line)| (at + 1, line));
     let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let (line, text) = lines.next().ok_or(KeyFileProblem::Empty)?;
+    if text.starts_with('[') {
+        return Err(KeyFileProblem::Holders);
+    }
     let key = text::parse(text).map_err(|error| KeyFileProblem::Text { line, error })?;
     match lines.next() {
         Some((second, _)) => Err(KeyFileProblem::Many { first: line, second }),
@@ -105,6 +110,9 @@ impl KeyFileError {
             KeyFileProblem::Many { first, second } => {
                 format!("{path} holds more than one key, on lines {first} and {second}")
             }
+            KeyFileProblem::Holders => {
+                format!("{path} looks like a keys file, with many holders, and not like a file with one key")
+            }
             KeyFileProblem::Text { line, error } => format!("line {line} of {path} is not a key: {error}"),
         }
     }
@@ -118,6 +126,12 @@ impl KeyFileError {
             KeyFileProblem::Empty => "`answerback keygen -o FILE` makes a file with a new key".to_owned(),
             KeyFileProblem::Many { .. } => {
                 "a key file has one key; many holders stand in a keys file, --keys FILE".to_owned()
+            }
+            KeyFileProblem::Holders => {
+                format!(
+                    "a server takes it with --keys {}; a client needs a file with its key alone",
+                    private::quoted(&self.path)
+                )
             }
             KeyFileProblem::Text { .. } => "copy the whole line again from where the key was made".to_owned(),
         }

@@ -29,7 +29,8 @@ pub mod source;
 pub mod stretch;
 pub mod text;
 
-pub use answerback_protocol::sealed::{Key, KeyId, Secret};
+pub use answerback_protocol::Pattern;
+pub use answerback_protocol::sealed::{Key, KeyId, NotAKeyId, SECRET_BYTES, Secret};
 pub use file::{KeyFileError, read_key_file};
 #[cfg(feature = "holders")]
 pub use holders::{KeysError, KeysFileError, Mistake, read_keys_file};

@@ -2,6 +2,7 @@
 
 use super::words::{meant, shown};
 use super::{CERTIFICATE_BYTES_MAX, HOLDERS_MAX, KEYS_MAX, KeysError, MISTAKES_TOLD_MAX, Mistake, PATTERNS_MAX};
+use crate::file::parse_key_file;
 use crate::ring::{HolderEntry, KeyRing};
 use crate::text::{self, KeyTextError};
 use answerback_protocol::sealed::{Key, KeyId};
@@ -19,6 +20,11 @@ type Value<'t> = Spanned<DeValue<'t>>;
 
 pub(super) fn read(text: &str) -> Result<KeyRing, KeysError> {
     let mut reader = Reader::new(text);
+    if parse_key_file(text).is_ok() {
+        let what = "this is one key and not a keys file: --key-file takes it; here it stands below its holder, as keys = [\"…\"]";
+        reader.mistake(0, None, what.to_owned());
+        return reader.finish(Vec::new());
+    }
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut line = 0;
     for error in &errors {

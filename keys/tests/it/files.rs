@@ -72,6 +72,9 @@ fn what_is_no_key_file_is_told() {
     let copy = "copy the whole line again from where the key was made";
     let why = "it has 55 characters behind its second `:` instead of 58: something is missing";
     assert_eq!(wrong, format!("line 2 of DIR/billing.key is not a key: {why}: {copy}"));
+    let keys = "a server takes it with --keys DIR/billing.key; a client needs a file with its key alone";
+    let looks = "DIR/billing.key looks like a keys file, with many holders, and not like a file with one key";
+    assert_eq!(told(&place, "[billing]\nkeys = []\n"), format!("{looks}: {keys}"));
     let give = "give a file that holds one key, as `answerback keygen -o FILE` makes it";
     assert_eq!(told(&place, b"\xff\xfe"), format!("DIR/billing.key is not a text file: {give}"));
     let long = told(&place, vec![b'#'; KEY_FILE_BYTES_MAX + 1]);

@@ -142,6 +142,10 @@ fn patterns_must_be_sound() {
 
 #[test]
 fn keys_belong_to_one_holder_and_are_there_once() {
+    let one = parse_keys_file(&text_of("a", 1)).unwrap_err().to_string();
+    let what =
+        "this is one key and not a keys file: --key-file takes it; here it stands below its holder, as keys = [\"…\"]";
+    assert_eq!(one, format!("line 1: {what}"));
     assert_told(&[
         (
             "[a]\nkeys = [\"@b=1\"]\n[c]\nkeys = [\"@c=2\", \"@c=3\", \"@c/2=2\"]\n[d]\nkeys = [\"@d=2\"]\n",
