@@ -56,16 +56,16 @@ pub(crate) enum KeysCommand {
 }
 
 const CHECK_AFTER: &str = "\
-A keys file, for a server with --keys FILE: a table for each holder. What is not there is not granted.
+For a server with --keys FILE: a table for each holder. What is not there is not granted.
 
   [billing]
-  keys = [\"abk1:billing:…\"]            made by `answerback keygen billing`; two while one replaces the other
-  call = [\"user.get\", \"mail.*\"]        also send and broadcast; * is one part of a name, > all that follow
+  keys = [\"abk1:billing:…\"]         of `answerback keygen billing`; two while one replaces the other
+  call = [\"user.get\", \"mail.*\"]     send and broadcast too; * is one part of a name, > all after
   serve = [\"billing.>\"]
   publish = [\"billing.>\"]
   subscribe = [\"orders.>\"]
-  admin = false                        whether it may use names that begin with $
-  certificate = \"CN=billing\"           TLS client certificates with this subject or DNS name are it, too
+  admin = false                     whether it may use names that begin with $
+  certificate = \"CN=billing\"        TLS client certificates with this subject or DNS name are it
 
 Exit codes: 0 it is sound; 1 it cannot be read, or others can read it; 2 there are mistakes in it.
 
@@ -81,8 +81,8 @@ pub(crate) struct KeysCheck {
 }
 
 const RELOAD_AFTER: &str = "\
-Asks the server to read its key or keys file again, as SIGHUP does. If there is a mistake in it nothing
-changes. Connections whose key is gone are closed; changed rights hold at once; nobody else notices.
+Asks a server to read its keys again, as SIGHUP does. If there is a mistake in them nothing changes.
+Connections whose key is gone are closed; changed rights hold at once; nobody else notices.
 Exit codes: 0 done; 1 there are mistakes, and the old keys still hold, or it answers what is not
             understood; 6 it cannot be reached, or it refuses.
 

@@ -1,6 +1,6 @@
 //! `keygen` and `keys check`: files, modes, and what is told.
 
-use crate::bed::{Ended, finish, tool};
+use crate::bed::{Ended, PATIENCE, finish, tool};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 /// A folder that is removed at the end.
 struct Place(PathBuf);
@@ -118,6 +120,7 @@ fn a_passphrase_that_is_no_good_is_refused() {
 struct Terminal {
     screen: File,
     line: File,
+    appears: Receiver<Vec<u8>>,
     seen: String,
 }
 
@@ -129,21 +132,32 @@ impl Terminal {
         let name = ptsname(&screen, Vec::new()).unwrap().into_string().unwrap();
         let flags = OFlags::NOCTTY.bits().cast_signed();
         let line = OpenOptions::new().read(true).write(true).custom_flags(flags).open(name).unwrap();
-        Self { screen: screen.into(), line, seen: String::new() }
+        let screen = File::from(screen);
+        let (mut from, (tell, appears)) = (screen.try_clone().unwrap(), channel());
+        thread::spawn(move || {
+            let mut bytes = [0; 256];
+            // It goes on until nobody has the other end any more.
+            while let Ok(count) = from.read(&mut bytes) {
+                if tell.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { screen, line, appears, seen: String::new() }
     }
 
     fn start(&self, arguments: &[&str]) -> std::process::Child {
         let mut command = tool(arguments);
-        command.stdin(self.line.try_clone().unwrap()).stderr(self.line.try_clone().unwrap());
+        command.env("NO_COLOR", "1").stdin(self.line.try_clone().unwrap()).stderr(self.line.try_clone().unwrap());
         command.spawn().unwrap()
     }
 
     /// Reads what appears, until these words do.
     fn until(&mut self, words: &str) {
-        let mut bytes = [0; 256];
         while !self.seen.contains(words) {
-            let count = self.screen.read(&mut bytes).unwrap();
-            self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            let bytes = self.appears.recv_timeout(PATIENCE);
+            let bytes = bytes.unwrap_or_else(|_| panic!("`{words}` never appeared: {}", self.seen));
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 

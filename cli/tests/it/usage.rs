@@ -33,7 +33,7 @@ fn mistakes_are_told_in_lines_with_what_to_do() {
         (&["store", "inspect"], "<DIR>", "next: answerback store inspect --help"),
         (&["drain", "--deadline", "10"], "a duration has a unit", "next: answerback drain --help"),
         (&["keygen", "a/b/c"], "the id of a key is 1 to 64 letters", "next: answerback keygen --help"),
-        (&["keygen", "--salt", "x"], "--passphrase", "next: answerback keygen --help"),
+        (&["keygen", "--salt", "aaaqeayeaudaocajbifqydiob4"], "--passphrase", "next: answerback keygen --help"),
         (&["keygen", "billing", "--rotate", "x"], "cannot be used with", "next: answerback keygen --help"),
         (&["keys", "check"], "<FILE>", "next: answerback keys check --help"),
         (&["reload", "--admin", "nowhere"], "an address is HOST:PORT", "next: answerback reload --help"),
