@@ -244,6 +244,9 @@ impl Reader {
         for (which, value) in list.iter().enumerate() {
             let (at, which) = (value.span().start, which + 1);
             match value.get_ref().as_str().map(|text| (text, Pattern::new(text))) {
+                Some((text, _)) if text.contains(text::PREFIX) => {
+                    self.mistake(at, Some(entry), key_in_the_wrong_place(member));
+                }
                 Some((_, Ok(pattern))) => patterns.push(pattern.into_static()),
                 Some((text, Err(_))) => self.mistake(at, Some(entry), not_a_pattern(member, which, text)),
                 None => self.mistake(
@@ -265,6 +268,10 @@ impl Reader {
             self.mistake(at, Some(entry), text);
             return None;
         };
+        if subject.contains(text::PREFIX) {
+            self.mistake(at, Some(entry), key_in_the_wrong_place("certificate"));
+            return None;
+        }
         let (subject, line): (Arc<str>, _) = (subject.into(), self.line(at));
         if let Some(first) = self.certificates.insert(Arc::clone(&subject), line) {
             let text = format!("the holder on line {first} has the same certificate: one certificate is one holder");
@@ -308,6 +315,11 @@ fn unknown(entry: &Entry<'_>, member: &str, value: &Value<'_>) -> String {
         Some(meant) => format!("nothing is called `{name}`: did you mean `{meant}`?"),
         None => format!("nothing is called `{name}`: a holder has {}", MEMBERS.join(", ")),
     }
+}
+
+/// The text of a key is a sound pattern, and would be shown as one wherever rights are.
+fn key_in_the_wrong_place(member: &str) -> String {
+    format!("there is a key in `{member}`: it belongs into `keys`, and if others have read this file, make a new one")
 }
 
 fn not_a_pattern(member: &str, which: usize, text: &str) -> String {

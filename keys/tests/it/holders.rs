@@ -160,6 +160,13 @@ fn keys_belong_to_one_holder_and_are_there_once() {
             "[a]\ncertificate = \"CN=x\"\n[b]\ncertificate = \"CN=x\"\n",
             &["line 4: [b] the holder on line 2 has the same certificate: one certificate is one holder"],
         ),
+        (
+            "[a]\ncall = [\"@a\"]\ncertificate = \"@b\"\n",
+            &[
+                "line 2: [a] there is a key in `call`: it belongs into `keys`, and if others have read this file, make a new one",
+                "line 3: [a] there is a key in `certificate`: it belongs into `keys`, and if others have read this file, make a new one",
+            ],
+        ),
     ]);
     let text = text_of("a", 1);
     for (wrong, why) in [
