@@ -297,7 +297,10 @@ impl SourceError {
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what(), self.advice())
+        // Many mistakes have a line each, and what to do about them has one too.
+        let what = self.what();
+        let between = if what.contains('\n') { "\n" } else { ": " };
+        write!(f, "{what}{between}{}", self.advice())
     }
 }
 

@@ -165,7 +165,7 @@ impl fmt::Display for KeysFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
             KeysFileProblem::Refused(_) => write!(f, "{}: {}", self.what(), self.advice()),
-            KeysFileProblem::Mistakes(_) => f.write_str(&self.what()),
+            KeysFileProblem::Mistakes(_) => write!(f, "{}\n{}", self.what(), self.advice()),
         }
     }
 }

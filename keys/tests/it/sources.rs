@@ -113,7 +113,7 @@ fn the_source_that_is_wrong_is_named() {
     let makes = "it needs keys = [\"abk1:…\"]; `answerback keygen billing` makes one";
     let check = "mend them; `answerback keys check DIR/holders.toml` says whether all is well";
     let first = format!("--keys: 1 mistake in DIR/holders.toml\nline 1: [billing] nobody can be this holder: {makes}");
-    assert_eq!(told, format!("{first}: {check}"));
+    assert_eq!(told, format!("{first}\n{check}"));
 }
 
 /// Where a service has a user of its own, systemd lets it in with an access control list, and the mode shows 0440.
