@@ -18,10 +18,9 @@ pub(super) fn shown(word: &str) -> Cow<'_, str> {
     if longest >= SECRET_LIKE || word.contains("abk") || word.len() > SHOWN_BYTES_MAX {
         return Cow::Borrowed("(not shown: it may be a key)");
     }
-    if word.is_empty() || word.chars().any(char::is_control) {
-        return Cow::Owned(format!("{word:?}"));
-    }
-    Cow::Borrowed(word)
+    // What has to be written out there moves the cursor, or is not seen at all.
+    let quoted = format!("{word:?}");
+    if word.is_empty() || quoted.len() > word.len() + 2 { Cow::Owned(quoted) } else { Cow::Borrowed(word) }
 }
 
 /// The word that was meant, if one is near.
@@ -61,4 +60,41 @@ fn distance(one: &str, other: &str) -> usize {
         }
     }
     row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_shown_unless_they_may_be_keys() {
+        for word in ["billing", "mail.eu", "größe", "a b", "1.2.3"] {
+            assert_eq!(shown(word), word);
+        }
+        for (word, told) in [("", "\"\""), ("a\n", "\"a\\n\""), ("a\u{202e}b", "\"a\\u{202e}b\"")] {
+            assert_eq!(shown(word), told);
+        }
+        for word in ["abk1:a:b", "aaaqeayeaudaocajbifq", "AAAQEAYEAUDAOCAJBIFQ", &"a.".repeat(40)] {
+            assert_eq!(shown(word), "(not shown: it may be a key)");
+        }
+    }
+
+    #[test]
+    fn a_near_word_was_meant() {
+        let known = ["keys", "call", "serve", "publish", "subscribe", "admin", "certificate"];
+        for (word, expected) in [
+            ("key", Some("keys")),
+            ("calls", Some("call")),
+            ("SERVE", Some("serve")),
+            ("subscribes", Some("subscribe")),
+            ("certifcate", Some("certificate")),
+            ("cert", Some("certificate")),
+            ("sub", Some("subscribe")),
+            ("x", None),
+            ("rights", None),
+        ] {
+            assert_eq!(meant(word, &known), expected, "{word}");
+        }
+        assert_eq!((distance("", "abc"), distance("abc", ""), distance("call", "clal")), (3, 3, 2));
+    }
 }
