@@ -53,6 +53,8 @@ pub(crate) struct Failure {
     exit: Exit,
     /// One line; nothing if whoever reads the output has had enough, as `head` has.
     what: String,
+    /// More of it, a line each, where one is not enough.
+    lines: Vec<String>,
     next: String,
     error: Option<Error>,
 }
@@ -60,13 +62,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that no server told about.
     pub(crate) fn new(exit: Exit, what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), next: next.into(), error: None }
+        Self { exit, what: what.into(), lines: Vec::new(), next: next.into(), error: None }
+    }
+
+    /// With more lines of what happened.
+    pub(crate) fn with(self, lines: impl IntoIterator<Item = String>) -> Self {
+        Self { lines: lines.into_iter().collect(), ..self }
     }
 
     /// What became of something asked for `action`.
     pub(crate) fn of(error: Error, action: &str) -> Self {
         let next = next(&error, action);
-        Self { exit: error.code().into(), what: error.to_string(), next, error: Some(error) }
+        Self { exit: error.code().into(), what: error.to_string(), lines: Vec::new(), next, error: Some(error) }
     }
 
     /// No connection to any of these.
@@ -78,7 +85,7 @@ impl Failure {
             _ => format!("cannot connect to any of {}: {why}", servers.join(", ")),
         };
         let next = "start one with `answerback-server`, or say where it is with --server HOST:PORT".to_owned();
-        Self { exit: Exit::NoServer, what, next, error: Some(error) }
+        Self { exit: Exit::NoServer, what, lines: Vec::new(), next, error: Some(error) }
     }
 
     /// The output cannot be written. Who closed a pipe has had enough: that is no error.
@@ -109,6 +116,7 @@ impl Failure {
             return self.exit;
         }
         note(&format!("{} {}", paint_error(Style::Bad, "error:"), escaped(&self.what)));
+        self.lines.iter().for_each(|line| note(&escaped(line)));
         if let Some(details) = self.details() {
             note(&format!("data: {}", escaped(&details)));
         }
@@ -123,7 +131,10 @@ impl Failure {
     }
 
     fn json(&self) -> Value {
-        let error = self.error.as_ref().map_or_else(|| json!({ "message": self.what }), error_json);
+        let mut error = self.error.as_ref().map_or_else(|| json!({ "message": self.what }), error_json);
+        if !self.lines.is_empty() {
+            error["lines"] = json!(self.lines);
+        }
         json!({ "error": error, "exit": self.exit as u8, "next": self.next })
     }
 }

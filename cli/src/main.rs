@@ -5,14 +5,15 @@
 //!  exit      how it ends                 print      the only way out
 //! ```
 //!
-//! It talks to servers through the library `answerback` alone, as any client does; only `drain` asks their admin port, and `store` reads
-//! what one that is stopped has left, through the crate `answerback-store`.
+//! It talks to servers through the library `answerback` alone, as any client does; only `drain` and `reload` ask their admin port, `store` reads what one
+//! that is stopped has left, through the crate `answerback-store`, and `keygen` and `keys` make and read files, through `answerback-keys`.
 
 mod args;
 mod commands;
 mod connection;
 mod exit;
 mod json;
+mod passphrase;
 mod print;
 mod signals;
 mod table;

@@ -93,11 +93,19 @@ fn simulate(seeds: &str) -> bool {
 
 fn fuzz(seconds: &str) -> bool {
     let limit = format!("-max_total_time={seconds}");
-    ["client_head", "server_head", "inbox", "handshake", "sealed"].iter().all(|target| {
-        println!("── fuzz {target}");
-        let arguments = ["+nightly", "fuzz", "run", target, "--", &limit];
-        run(Command::new("cargo").args(arguments).current_dir(root().join("protocol")))
-    })
+    FUZZED.iter().all(|(folder, targets)| targets.iter().all(|target| fuzz_one(folder, target, &limit)))
+}
+
+/// The crates that are fuzzed, and their targets.
+const FUZZED: [(&str, &[&str]); 2] = [
+    ("protocol", &["client_head", "server_head", "inbox", "handshake", "sealed"]),
+    ("keys", &["keys_file", "key_text"]),
+];
+
+fn fuzz_one(folder: &str, target: &str, limit: &str) -> bool {
+    println!("── fuzz {target}");
+    let arguments = ["+nightly", "fuzz", "run", target, "--", limit];
+    run(Command::new("cargo").args(arguments).current_dir(root().join(folder)))
 }
 
 fn cargo(arguments: &[&str]) -> bool {

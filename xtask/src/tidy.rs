@@ -11,13 +11,14 @@ const LINES_MAX: usize = 600;
 /// Which of the house's crates a crate may use. Arrows only point down.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
+    ("keys", &["answerback-protocol"]),
     ("broker", &["answerback-protocol"]),
     ("store", &["answerback-protocol", "answerback-broker"]),
-    ("server", &["answerback-protocol", "answerback-broker", "answerback-store"]),
-    ("client", &["answerback-protocol"]),
+    ("server", &["answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"]),
+    ("client", &["answerback-protocol", "answerback-keys"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),
-    ("cli", &["answerback", "answerback-broker", "answerback-store"]),
+    ("cli", &["answerback", "answerback-broker", "answerback-keys", "answerback-store"]),
     ("xtask", &[]),
 ];
 

@@ -3,12 +3,14 @@
 
 mod bench;
 mod call;
+mod keys;
 mod look;
 mod serve;
 mod store;
 
 pub(crate) use bench::Bench;
 pub(crate) use call::{Call, Send};
+pub(crate) use keys::{Keygen, Keys, KeysCheck, KeysCommand, Reload};
 pub(crate) use look::{Check, Completions, Explain, Ls, Man, SortBy, Top};
 pub(crate) use serve::{How, Serve};
 pub(crate) use store::{Drain, Export, Import, Inspect, Store, StoreCommand};
@@ -17,6 +19,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Where a server listens when nothing else is said.
 pub(crate) const SERVER: &str = "127.0.0.1:7040";
+
+/// Where a server's admin port is when nothing else is said.
+const ADMIN: &str = "127.0.0.1:7041";
 
 const ABOUT: &str = "Answerback: ask by name, and always get an answer back";
 
@@ -95,6 +100,12 @@ pub(crate) enum Command {
     Check(Check),
     /// Ask a server to leave, and wait until it is gone
     Drain(Drain),
+    /// Make a key that a server and its clients share
+    Keygen(Keygen),
+    /// Look at the file that says who may do what
+    Keys(Keys),
+    /// Have a server read its keys again
+    Reload(Reload),
     /// Look at what a stopped server holds, and move it
     Store(Store),
     /// Print the completions for a shell

@@ -1,6 +1,6 @@
 //! `store` and `drain`.
 
-use super::name;
+use super::{ADMIN, name};
 use crate::units::duration;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -128,6 +128,3 @@ pub(crate) struct Drain {
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
-
-/// Where a server's admin port is when nothing else is said.
-const ADMIN: &str = "127.0.0.1:7041";

@@ -7,8 +7,12 @@ mod check;
 mod completions;
 mod drain;
 mod explain;
+mod http;
+mod keygen;
+mod keys;
 mod ls;
 mod man;
+mod reload;
 mod send;
 mod serve;
 mod store;
@@ -35,6 +39,9 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Bench(args) => together(bench::run(common, args)),
         Command::Check(args) => alone(check::run(common, args)),
         Command::Drain(args) => alone(drain::run(common, args)),
+        Command::Keygen(args) => keygen::run(common, args),
+        Command::Keys(args) => keys::run(common, args),
+        Command::Reload(args) => alone(reload::run(common, args)),
         Command::Store(args) => store::run(common, args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

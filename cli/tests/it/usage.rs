@@ -2,10 +2,26 @@
 
 use crate::bed::{Bed, finish, tool};
 
-const COMMANDS: [&str; 12] =
-    ["call", "send", "serve", "ls", "top", "explain", "bench", "check", "drain", "store", "completions", "man"];
+const COMMANDS: [&str; 15] = [
+    "call",
+    "send",
+    "serve",
+    "ls",
+    "top",
+    "explain",
+    "bench",
+    "check",
+    "drain",
+    "keygen",
+    "keys",
+    "reload",
+    "store",
+    "completions",
+    "man",
+];
 
-const STORE_COMMANDS: [&str; 3] = ["inspect", "export", "import"];
+/// Commands below others.
+const BELOW: [(&str, &str); 4] = [("keys", "check"), ("store", "inspect"), ("store", "export"), ("store", "import")];
 
 #[test]
 fn mistakes_are_told_in_lines_with_what_to_do() {
@@ -16,6 +32,11 @@ fn mistakes_are_told_in_lines_with_what_to_do() {
         (&["call", "a", "--timeout", "0"], "nothing is answered in no time", "next: answerback call --help"),
         (&["store", "inspect"], "<DIR>", "next: answerback store inspect --help"),
         (&["drain", "--deadline", "10"], "a duration has a unit", "next: answerback drain --help"),
+        (&["keygen", "a/b/c"], "the id of a key is 1 to 64 letters", "next: answerback keygen --help"),
+        (&["keygen", "--salt", "aaaqeayeaudaocajbifqydiob4"], "--passphrase", "next: answerback keygen --help"),
+        (&["keygen", "billing", "--rotate", "x"], "cannot be used with", "next: answerback keygen --help"),
+        (&["keys", "check"], "<FILE>", "next: answerback keys check --help"),
+        (&["reload", "--admin", "nowhere"], "an address is HOST:PORT", "next: answerback reload --help"),
         (&["ls", "--server", "nowhere"], "an address is HOST:PORT", "next: answerback ls --help"),
         (&["call", "a", "--broadcast", "--key", "k"], "cannot be used with", "next: answerback call --help"),
     ] {
@@ -39,8 +60,8 @@ fn help_is_no_error_and_shows_the_exit_codes() {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}");
         assert_eq!(finish(tool(&[command, "--help"]), "").code, 0);
     }
-    for command in STORE_COMMANDS {
-        assert_eq!(finish(tool(&["store", command, "--help"]), "").code, 0);
+    for (above, command) in BELOW {
+        assert_eq!(finish(tool(&[above, command, "--help"]), "").code, 0);
     }
     assert!(finish(tool(&["--version"]), "").out.starts_with("answerback "));
 }
@@ -77,14 +98,14 @@ fn a_man_page_and_one_for_each_command() {
     let bed = Bed::start();
     let dir = bed.place.join("man1");
     let written = finish(tool(&["man", "--dir", dir.to_str().unwrap()]), "");
-    assert_eq!((written.code, written.out.lines().count()), (0, COMMANDS.len() + STORE_COMMANDS.len() + 1));
+    assert_eq!((written.code, written.out.lines().count()), (0, COMMANDS.len() + BELOW.len() + 1));
     for command in COMMANDS {
         let page = std::fs::read_to_string(dir.join(format!("answerback-{command}.1"))).unwrap();
         assert!(page.contains(&format!("answerback\\-{command}")), "{command}");
     }
-    for command in STORE_COMMANDS {
-        let page = std::fs::read_to_string(dir.join(format!("answerback-store-{command}.1"))).unwrap();
-        assert!(page.contains(&format!("answerback\\-store\\-{command}")), "{command}");
+    for (above, command) in BELOW {
+        let page = std::fs::read_to_string(dir.join(format!("answerback-{above}-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("answerback\\-{above}\\-{command}")), "{command}");
     }
     finish(tool(&["man", "--dir", "/proc/nowhere"]), "").failed(1, "cannot write the man pages");
 }

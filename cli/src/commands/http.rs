@@ -13,33 +13,33 @@ use tokio::net::TcpStream;
 /// How long one question may take. The port answers within a second, or says that the rest of the server does not.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// The most that is read of an answer: its pages have a few lines.
-const PAGE_BYTES_MAX: usize = 64 << 10;
+/// The most that is read of an answer. Most pages have a few lines; after a reload one may list 20,000 holders.
+const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// What makes clear that this server is meant; see the server's admin port.
 const MEANT: (&str, &str) = ("Answerback-Admin", "yes");
 
 /// A page.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) status: u16,
-    pub(super) text: String,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) text: String,
 }
 
 /// Why there is none.
 #[derive(Debug)]
-pub(super) enum NoPage {
+pub(crate) enum NoPage {
     /// Nobody listens there.
     Refused(io::Error),
     /// Somebody may, but says nothing that is understood.
     Broken(String),
 }
 
-pub(super) async fn get(address: &str, path: &str) -> Result<Page, NoPage> {
+pub(crate) async fn get(address: &str, path: &str) -> Result<Page, NoPage> {
     within(ask(address, Method::GET, path)).await
 }
 
-pub(super) async fn post(address: &str, path: &str) -> Result<Page, NoPage> {
+pub(crate) async fn post(address: &str, path: &str) -> Result<Page, NoPage> {
     within(ask(address, Method::POST, path)).await
 }
 

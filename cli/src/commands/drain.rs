@@ -1,14 +1,12 @@
 //! `drain`: asks a server to leave, and shows how it does until it is gone.
 
-mod http;
-
 use crate::args::{Common, Drain as Args};
+use crate::commands::http::{self, NoPage, Page};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::json::told;
 use crate::print::{CLEAR_LINE, escaped, is_error_terminal, line, note, shortened, status};
 use crate::signals::Signals;
 use crate::units::show_duration;
-use http::{NoPage, Page};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
