@@ -29,6 +29,7 @@ pub(crate) fn read(cli: &Cli) -> Result<Given, Vec<Mistake>> {
     reader.connections(cli, &mut settings);
     reader.limits(cli, &mut settings);
     reader.store(cli, &mut settings);
+    reader.strangers(cli, &mut settings);
     let (log, log_format) = reader.log(cli);
     let unread: Vec<_> = reader.mistakes.iter().map(|mistake| mistake.flag).collect();
     // What could not be read stands there as its default: it is not blamed twice.
@@ -96,6 +97,17 @@ impl Reader {
         self.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
         self.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
         self.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
+    }
+
+    fn strangers(&mut self, cli: &Cli, settings: &mut Settings) {
+        let per_address = &mut settings.max_connections_per_address;
+        self.count("--max-connections-per-address", &cli.max_connections_per_address, per_address);
+        self.count("--handshakes-per-second", &cli.handshakes_per_second, &mut settings.handshakes_per_second);
+        self.count("--handshakes-per-address", &cli.handshakes_per_address, &mut settings.handshakes_per_address);
+        self.duration("--stranger-rest", &cli.stranger_rest, &mut settings.stranger_rest);
+        self.count("--frames-per-second", &cli.frames_per_second, &mut settings.frames_per_second);
+        self.size("--bytes-per-second", &cli.bytes_per_second, &mut settings.bytes_per_second);
+        self.size("--inbox-memory", &cli.inbox_memory, &mut settings.inbox_memory);
     }
 
     fn store(&mut self, cli: &Cli, settings: &mut Settings) {
@@ -206,8 +218,8 @@ mod tests {
                 "max-connections" | "max-sessions" => "10001",
                 "log" => "debug",
                 "log-format" => "json",
-                "max-queue-bytes" | "outbox-limit" | "journal-segment" => "16MiB",
-                "max-memory" | "outbox-memory" | "kept-reply-memory" => "2GiB",
+                "max-queue-bytes" | "outbox-limit" | "journal-segment" | "bytes-per-second" => "16MiB",
+                "max-memory" | "outbox-memory" | "inbox-memory" | "kept-reply-memory" => "2GiB",
                 name if name.ends_with("bytes") => "2MiB",
                 name if command.get_arguments().any(|arg| {
                     arg.get_long() == Some(name) && arg.get_value_names().is_some_and(|names| names[0] == "TIME")
@@ -223,7 +235,7 @@ mod tests {
             assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
             changed += 1;
         }
-        assert_eq!(changed, 36);
+        assert_eq!(changed, 43);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Counters {
     pub frames_out: u64,
     /// Frames that were not what the protocol allows, by the short word for what was wrong.
     pub bad_frames: BTreeMap<&'static str, u64>,
+    /// How often each limit against strangers and floods was met, by its word.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -34,5 +36,9 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn bad_frame(&mut self, word: &'static str) {
         *self.bad_frames.entry(word).or_default() += 1;
+    }
+
+    pub(crate) fn limited(&mut self, word: &'static str) {
+        *self.limited.entry(word).or_default() += 1;
     }
 }

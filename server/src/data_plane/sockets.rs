@@ -6,18 +6,20 @@
 use super::buffers::Buffers;
 use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
+use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
 use answerback_broker::{ConnectionId, Disconnect, Time};
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::frames::ErrorNotice;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::{Code, Payload, ServerFrame};
+use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+mod guard;
 
 /// What bounds the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -63,10 +65,21 @@ pub(super) struct Sockets {
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
+    limits: Limits,
+    /// The moment of this turn.
+    now: Time,
+    /// Connections that are not read until then. Each stands there once.
+    pauses: BTreeSet<(Time, ConnectionId)>,
+    /// Those that go on with what was left over. Each stands there once.
+    left_over: VecDeque<ConnectionId>,
+    /// Outboxes whose sockets took no more, by the time at which they are looked at. Each stands there once.
+    waits: VecDeque<(Time, ConnectionId)>,
+    /// Bytes in all inboxes.
+    inbox_bytes: usize,
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, bounds: Bounds) -> Self {
+    pub(super) fn new(registry: Registry, bounds: Bounds, limits: Limits) -> Self {
         Self {
             registry,
             bounds,
@@ -79,6 +92,12 @@ impl Sockets {
             farewells: VecDeque::new(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
+            limits,
+            now: Time::default(),
+            pauses: BTreeSet::new(),
+            left_over: VecDeque::new(),
+            waits: VecDeque::new(),
+            inbox_bytes: 0,
         }
     }
 
@@ -92,13 +111,24 @@ impl Sockets {
         self.outbox_bytes
     }
 
+    /// Bytes of frames that have come in part, or wait for their turn.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
+    /// Addresses that are remembered.
+    pub(super) fn addresses(&self) -> usize {
+        self.limits.admission.known()
+    }
+
     /// Takes a new connection in and returns its id, or turns it away.
     pub(super) fn open(
         &mut self,
-        (stream, peer): (TcpStream, SocketAddr),
+        accepted: (TcpStream, SocketAddr),
         now: Time,
         counters: &mut Counters,
     ) -> Option<ConnectionId> {
+        let (stream, peer) = self.let_in(accepted, counters)?;
         if self.table.len() >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
@@ -106,6 +136,7 @@ impl Sockets {
         }
         let id = self.admit(stream, peer)?;
         self.table.get_mut(id)?.known = true;
+        self.count(id);
         counters.accepted += 1;
         Some(id)
     }
@@ -121,7 +152,8 @@ impl Sockets {
             self.table.remove(id);
             return None;
         }
-        self.table.fill(id, Connection::new(stream, peer, self.bounds.frame_bytes));
+        let watch = self.watch(peer);
+        self.table.fill(id, Connection::new(stream, peer, self.bounds.frame_bytes, watch));
         Some(id)
     }
 
@@ -136,10 +168,13 @@ impl Sockets {
         }
         let message =
             format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
-        let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
+        self.tell_and_close(stream, peer, message);
+    }
+
+    fn tell_and_close(&mut self, stream: TcpStream, peer: SocketAddr, message: String) {
         if let Some(id) = self.admit(stream, peer) {
-            self.send(id, &notice.into(), &Payload::NONE, &mut Counters::default());
-            self.close(id, now);
+            self.tell(id, message, &mut Counters::default());
+            self.close(id, self.now);
         }
     }
 
@@ -164,17 +199,22 @@ impl Sockets {
 
     /// Whether there is something to do without waiting.
     pub(super) fn is_busy(&self) -> bool {
-        !self.to_read.is_empty() || !self.to_write.is_empty() || !self.ended.is_empty()
+        let in_sockets = !self.to_read.is_empty() || !self.to_write.is_empty();
+        in_sockets || !self.ended.is_empty() || !self.left_over.is_empty()
     }
 
     /// Reads a connection once. Returns whether frames may have come.
     pub(super) fn read(&mut self, id: ConnectionId, scratch: &mut Scratch, now: Time, counters: &mut Counters) -> bool {
+        if !self.may_read(id, counters) {
+            return false;
+        }
         let Some(connection) = self.table.get_mut(id) else { return false };
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
             Ok(Came::Bytes { count, more }) => {
                 counters.bytes_in += count as u64;
+                connection.watch.purse.read(count);
                 if more {
                     connection.to_read = true;
                     self.to_read.push(id);
@@ -247,6 +287,7 @@ impl Sockets {
         if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
             self.to_write.push(id);
         }
+        self.weigh(id);
     }
 
     /// Closes all connections, each once everything sent to it is written.
@@ -286,6 +327,7 @@ impl Sockets {
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
                     self.to_write.push(id);
                 }
+                self.note_write(id, written.bytes > 0);
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
@@ -352,6 +394,7 @@ impl Sockets {
     fn end(&mut self, id: ConnectionId, reason: Disconnect) {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.outbox_bytes -= connection.outbox.discard(&mut self.buffers);
+        self.uncount(&connection);
         if connection.known {
             self.ended.push_back((id, reason));
         }

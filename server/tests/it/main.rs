@@ -6,6 +6,7 @@
 mod calls;
 mod client;
 mod disks;
+mod floods;
 mod limits;
 mod place;
 mod process;
@@ -14,6 +15,7 @@ mod process_signals;
 mod process_store;
 mod store;
 mod store_faults;
+mod strangers;
 
 /// The server's program.
 fn program() -> &'static str {
