@@ -324,7 +324,7 @@ impl DataPlane {
     fn go_on(&mut self, connections: usize) {
         let end = self.clock.now() + LEFT_OVERS;
         for _ in 0..connections {
-            if let Some(connection) = self.sockets.take_up(&mut self.scratch) {
+            if let Some(connection) = self.sockets.take_up(&mut self.scratch, &mut self.counters) {
                 self.decide(connection);
                 if self.clock.now() >= end {
                     return;

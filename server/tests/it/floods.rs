@@ -138,7 +138,7 @@ fn memory_of_half_frames_is_bounded_at_the_cost_of_the_largest() {
         let _ = client.socket.write_all(&frame[..900_000]);
     }
     let report = server.until("some are closed", |report| {
-        report.counters.limited.get("inbox_memory").is_some() && report.connections < 9
+        report.counters.limited.contains_key("inbox_memory") && report.connections < 9
     });
     assert!(report.inbox_bytes <= 4 << 20, "{report:?}");
     small.socket.write_all(&frame[1_000..]).unwrap();

@@ -1,6 +1,6 @@
 //! Who may connect: limits by address and by rate, over real sockets. Loopback is what all of these come from, so it is spared nothing here.
 
-use crate::client::Client;
+use crate::client::{Client, Heard};
 use crate::place::{Embedded, wait_for};
 use crate::process::Process;
 use answerback_protocol::Code;
@@ -58,7 +58,7 @@ fn what_is_over_the_rate_of_handshakes_is_told_so_and_closed() {
         wait_for("a place in a later second", || {
             let mut client = Client::connect(server.running.address());
             client.say(&crate::client::hello("later"), b"");
-            client.try_hear().ok()?.filter(|heard| heard.is_welcome())
+            client.try_hear().ok()?.filter(Heard::is_welcome)
         });
     }
 }
@@ -86,7 +86,7 @@ fn an_address_that_keeps_failing_is_not_listened_to_for_a_while() {
     wait_for("the end of the rest", || {
         let mut client = Client::connect(address);
         client.try_say(&crate::client::hello("patient")).ok()?;
-        client.try_hear().ok()?.filter(|heard| heard.is_welcome())
+        client.try_hear().ok()?.filter(Heard::is_welcome)
     });
     assert!(scan().len() > 100, "a hello makes up for it");
 }

@@ -168,14 +168,21 @@ impl Sockets {
     }
 
     /// The next connection that goes on, with what it has left in the scratch.
-    pub(in crate::data_plane) fn take_up(&mut self, scratch: &mut Scratch) -> Option<ConnectionId> {
+    pub(in crate::data_plane) fn take_up(
+        &mut self,
+        scratch: &mut Scratch,
+        counters: &mut Counters,
+    ) -> Option<ConnectionId> {
         let id = self.left_over.pop_front()?;
         let connection = self.table.get_mut(id)?;
         connection.watch.held = Held::No;
-        if connection.phase == Phase::Open {
+        if connection.phase == Phase::Open && connection.known {
             connection.inbox.0.take_up(scratch);
+            return Some(id);
         }
-        Some(id)
+        // What it has said so far is not in frames, or not wanted any more.
+        self.go_on(id, counters);
+        None
     }
 
     /// Keeps what a connection has left for later: others have their turn.
