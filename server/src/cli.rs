@@ -461,6 +461,28 @@ pub(crate) struct Cli {
     )]
     pub(crate) inbox_memory: String,
 
+    /// Actions that all sessions serve, counted for each
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_MAX_HANDLERS",
+        hide_env = true,
+        value_name = "N",
+        default_value = "1000000"
+    )]
+    pub(crate) max_handlers: String,
+
+    /// Subscriptions of all sessions
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_MAX_SUBSCRIPTIONS_IN_ALL",
+        hide_env = true,
+        value_name = "N",
+        default_value = "1000000"
+    )]
+    pub(crate) max_subscriptions_in_all: String,
+
     /// From error to trace, or a list: info,mio=warn
     #[arg(
         help_heading = "Log",

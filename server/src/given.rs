@@ -107,6 +107,9 @@ impl Reader {
         self.duration("--stranger-rest", &cli.stranger_rest, &mut settings.stranger_rest);
         self.count("--frames-per-second", &cli.frames_per_second, &mut settings.frames_per_second);
         self.size("--bytes-per-second", &cli.bytes_per_second, &mut settings.bytes_per_second);
+        let limits = &mut settings.broker.limits;
+        self.count("--max-handlers", &cli.max_handlers, &mut limits.handlers);
+        self.count("--max-subscriptions-in-all", &cli.max_subscriptions_in_all, &mut limits.subscriptions);
         self.size("--inbox-memory", &cli.inbox_memory, &mut settings.inbox_memory);
     }
 
@@ -235,7 +238,7 @@ mod tests {
             assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
             changed += 1;
         }
-        assert_eq!(changed, 43);
+        assert_eq!(changed, 45);
     }
 
     #[test]

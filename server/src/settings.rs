@@ -245,6 +245,8 @@ impl Settings {
             ("--max-actions", limits.actions),
             ("--max-actions-per-session", limits.actions_per_session),
             ("--max-subscriptions", limits.subscriptions_per_session),
+            ("--max-handlers", limits.handlers),
+            ("--max-subscriptions-in-all", limits.subscriptions),
         ];
         for (flag, _) in not_zero.into_iter().filter(|(_, given)| *given == 0) {
             found.add(flag, "0 is too small; at least 1".to_owned());
