@@ -6,22 +6,24 @@
 use super::buffers::Buffers;
 use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
+use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
 use super::transport::{Deadlines, Door, Met, Stranger, Transport};
 use crate::keys::Ring;
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::frames::ErrorNotice;
 use answerback_protocol::inbox::{RawFrame, Scratch};
 use answerback_protocol::sealed::KeyId;
-use answerback_protocol::{Code, Payload, ServerFrame};
+use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod guard;
 
 /// What bounds the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -91,10 +93,21 @@ pub(super) struct Sockets {
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
+    limits: Limits,
+    /// The moment of this turn.
+    now: Time,
+    /// Connections that are not read until then. Each stands there once.
+    pauses: BTreeSet<(Time, ConnectionId)>,
+    /// Those that go on with what was left over. Each stands there once.
+    left_over: VecDeque<ConnectionId>,
+    /// Outboxes whose sockets took no more, by the time at which they are looked at. Each stands there once.
+    waits: VecDeque<(Time, ConnectionId)>,
+    /// Bytes in all inboxes.
+    inbox_bytes: usize,
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door) -> Self {
+    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door, limits: Limits) -> Self {
         Self {
             registry,
             bounds,
@@ -109,6 +122,12 @@ impl Sockets {
             greetings: Deadlines::default(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
+            limits,
+            now: Time::default(),
+            pauses: BTreeSet::new(),
+            left_over: VecDeque::new(),
+            waits: VecDeque::new(),
+            inbox_bytes: 0,
         }
     }
 
@@ -122,8 +141,19 @@ impl Sockets {
         self.outbox_bytes
     }
 
+    /// Bytes of frames that have come in part, or wait for their turn.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
+    /// Addresses that are remembered.
+    pub(super) fn addresses(&self) -> usize {
+        self.limits.admission.known()
+    }
+
     /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
-    pub(super) fn open(&mut self, (stream, peer): (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
+    pub(super) fn open(&mut self, accepted: (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
+        let Some((stream, peer)) = self.let_in(accepted, counters) else { return };
         if self.table.len() >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
@@ -131,6 +161,7 @@ impl Sockets {
         }
         if let Some(id) = self.admit(stream, peer, now) {
             self.greetings.push(now + self.bounds.handshake, id);
+            self.count(id);
             counters.accepted += 1;
         }
     }
@@ -146,7 +177,8 @@ impl Sockets {
             self.table.remove(id);
             return None;
         }
-        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes));
+        let watch = self.watch(peer);
+        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes, watch));
         Some(id)
     }
 
@@ -161,10 +193,13 @@ impl Sockets {
         }
         let message =
             format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
-        let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
-        if let Some(id) = self.admit(stream, peer, now) {
-            self.send(id, &notice.into(), &Payload::NONE, &mut Counters::default());
-            self.close(id, now);
+        self.tell_and_close(stream, peer, message);
+    }
+
+    fn tell_and_close(&mut self, stream: TcpStream, peer: SocketAddr, message: String) {
+        if let Some(id) = self.admit(stream, peer, self.now) {
+            self.tell(id, message, &mut Counters::default());
+            self.close(id, self.now);
         }
     }
 
@@ -189,7 +224,8 @@ impl Sockets {
 
     /// Whether there is something to do without waiting.
     pub(super) fn is_busy(&self) -> bool {
-        !self.to_read.is_empty() || !self.to_write.is_empty() || !self.ended.is_empty()
+        let in_sockets = !self.to_read.is_empty() || !self.to_write.is_empty();
+        in_sockets || !self.ended.is_empty() || !self.left_over.is_empty()
     }
 
     /// Reads a connection once.
@@ -200,12 +236,16 @@ impl Sockets {
         now: Time,
         counters: &mut Counters,
     ) -> Brought {
+        if !self.may_read(id, counters) {
+            return Brought::Nothing;
+        }
         let Some(connection) = self.table.get_mut(id) else { return Brought::Nothing };
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
             Ok(Came::Bytes { count, more }) => {
                 counters.bytes_in += count as u64;
+                connection.watch.purse.read(count);
                 if more {
                     connection.to_read = true;
                     self.to_read.push(id);
@@ -342,6 +382,7 @@ impl Sockets {
         if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
             self.to_write.push(id);
         }
+        self.weigh(id);
     }
 
     /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
@@ -399,6 +440,7 @@ impl Sockets {
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
                     self.to_write.push(id);
                 }
+                self.note_write(id, written.bytes > 0);
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
@@ -465,6 +507,7 @@ impl Sockets {
     fn end(&mut self, id: ConnectionId, reason: Disconnect) {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.outbox_bytes -= connection.outbox.discard(&mut self.buffers);
+        self.uncount(&connection);
         if connection.known {
             self.ended.push_back((id, reason));
         }
