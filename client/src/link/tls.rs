@@ -73,10 +73,12 @@ impl TlsOptions {
     pub(crate) fn connector(&self) -> Result<Tls, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider));
-        let verifier = verifier.build().map_err(|error| format!("tls: no certificate can be checked: {error}"))?;
+        let verifier = verifier.build().map_err(|error| {
+            format!("tls: no certificate can be checked: {error}: give the authorities with ca_file")
+        })?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| format!("tls: {error}"))?
+            .map_err(|error| format!("tls: {error}: this build cannot speak it"))?
             .with_webpki_verifier(verifier);
         let config = match &self.certificate {
             None => config.with_no_client_auth(),
@@ -99,7 +101,10 @@ impl TlsOptions {
                 for certificate in certificates(path, "ca_file")? {
                     let added = roots.add(certificate);
                     added.map_err(|error| {
-                        format!("ca_file: {} holds what is no certificate: {error}", path.display())
+                        format!(
+                            "ca_file: {} holds what is no certificate: {error}: give a file with those of authorities",
+                            path.display()
+                        )
                     })?;
                 }
             }
@@ -143,7 +148,12 @@ fn mismatched(certificate: &Path, key: &Path, error: &rustls::Error) -> String {
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, String> {
-    let wrong = |_| format!("server_name: {} is neither a name nor an IP address", crate::obstacle::quoted(text));
+    let wrong = |_| {
+        format!(
+            "server_name: {} is neither a name nor an IP address: give the one that is in the server's certificate",
+            crate::obstacle::quoted(text)
+        )
+    };
     ServerName::try_from(text.to_owned()).map_err(wrong)
 }
 
@@ -206,7 +216,10 @@ pub(super) fn of_tls(error: &io::Error) -> Option<Met> {
 
 fn unsound(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => "its certificate is not signed by an authority that we trust".to_owned(),
+        // The signature is bad where another authority has the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is not signed by an authority that we trust".to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "its certificate is for another name".to_owned()
         }
