@@ -232,7 +232,7 @@ fn next(error: &Error, action: &str) -> String {
             None => "try again later, or start more handlers".to_owned(),
         },
         Code::Conflict => "use a new --key for a new request".to_owned(),
-        Code::Denied => "use a name that does not start with $, or one that you may use".to_owned(),
+        Code::Denied => "use a name that you may use; in the keys file of the server stands who may do what".to_owned(),
         Code::TooLarge => "send less, or raise --max-frame of the server".to_owned(),
         Code::Draining => "call again in a moment, or another server: --server HOST:PORT".to_owned(),
         Code::Unavailable => {
