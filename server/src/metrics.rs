@@ -48,6 +48,8 @@ impl Scrape {
             "Connections turned away because as many as may be were open",
             counters.refused,
         )?;
+        let strangers = counters.strangers.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
+        to.counters("strangers", "Connections that did not come in, by what they were", "kind", strangers)?;
         to.counter("connections_closed_slow", "Connections closed because they did not read", counters.closed_slow)?;
         to.counter("accept_pauses", "Pauses because no further file could be opened", counters.accept_pauses)?;
         to.gauge("sessions", "Sessions, connected or away", held.sessions)?;
@@ -211,6 +213,7 @@ mod tests {
         let mut report = Report::default();
         report.counters.bytes_in = 7;
         report.counters.bad_frame("bad_json");
+        report.counters.stranger("tls");
         report.held.queued = 3;
         report.store.unsaved = Duration::from_millis(12_500);
         report.store.journal.report.commits = 5;
@@ -218,6 +221,7 @@ mod tests {
         for (name, value) in [
             ("answerback_received_bytes_total", 7.0),
             ("answerback_bad_frames_total{problem=\"bad_json\"}", 1.0),
+            ("answerback_strangers_total{kind=\"tls\"}", 1.0),
             ("answerback_requests_queued", 3.0),
             ("answerback_store_unsaved_seconds", 12.5),
             ("answerback_journal_commits_total", 5.0),

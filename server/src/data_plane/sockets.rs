@@ -8,15 +8,19 @@ use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
 use super::paced::Paced;
 use super::table::Table;
-use answerback_broker::{ConnectionId, Disconnect, Time};
+use super::transport::{Deadlines, Door, Met, Stranger, Transport};
+use crate::keys::Ring;
+use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::frames::ErrorNotice;
 use answerback_protocol::inbox::{RawFrame, Scratch};
+use answerback_protocol::sealed::KeyId;
 use answerback_protocol::{Code, Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What bounds the sockets.
@@ -28,6 +32,27 @@ pub(super) struct Bounds {
     pub(super) outbox_bytes: usize,
     /// Bytes that may wait for all of them.
     pub(super) outbox_bytes_in_all: usize,
+    /// How long a connection may take until it has said hello; the core sees to it once it knows the connection.
+    pub(super) handshake: Duration,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// Nothing that anybody must look at.
+    Nothing,
+    /// Bytes of a connection that is not in yet.
+    Opening,
+    /// Bytes, and maybe frames, of one that the core knows.
+    Bytes,
+}
+
+/// A connection that has come in, for the core to be told of.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) peer: SocketAddr,
+    pub(super) holder: Option<Holder>,
+    pub(super) waited: Duration,
 }
 
 /// Connections over the limit that are told so and seen to their end; further ones are closed without a word.
@@ -48,6 +73,7 @@ const WRITE_EARLY_BYTES: usize = 256 << 10;
 pub(super) struct Sockets {
     registry: Registry,
     bounds: Bounds,
+    door: Door,
     table: Table,
     buffers: Buffers,
     /// Those that may have something to read. Each stands there once.
@@ -60,16 +86,19 @@ pub(super) struct Sockets {
     ended: VecDeque<(ConnectionId, Disconnect)>,
     /// Connections being closed, by the time at which patience ends.
     farewells: VecDeque<(Time, ConnectionId)>,
+    /// Connections that are not in yet.
+    greetings: Deadlines,
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, bounds: Bounds) -> Self {
+    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door) -> Self {
         Self {
             registry,
             bounds,
+            door,
             table: Table::default(),
             buffers: Buffers::default(),
             to_read: Vec::new(),
@@ -77,6 +106,7 @@ impl Sockets {
             writing: Vec::new(),
             ended: VecDeque::new(),
             farewells: VecDeque::new(),
+            greetings: Deadlines::default(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
         }
@@ -92,25 +122,20 @@ impl Sockets {
         self.outbox_bytes
     }
 
-    /// Takes a new connection in and returns its id, or turns it away.
-    pub(super) fn open(
-        &mut self,
-        (stream, peer): (TcpStream, SocketAddr),
-        now: Time,
-        counters: &mut Counters,
-    ) -> Option<ConnectionId> {
+    /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
+    pub(super) fn open(&mut self, (stream, peer): (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
         if self.table.len() >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
-            return None;
+            return;
         }
-        let id = self.admit(stream, peer)?;
-        self.table.get_mut(id)?.known = true;
-        counters.accepted += 1;
-        Some(id)
+        if let Some(id) = self.admit(stream, peer, now) {
+            self.greetings.push(now + self.bounds.handshake, id);
+            counters.accepted += 1;
+        }
     }
 
-    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) -> Option<ConnectionId> {
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr, now: Time) -> Option<ConnectionId> {
         // Frames are written in batches already; waiting for more would only delay them. It fails on a broken socket only.
         let prepared = stream.set_nodelay(true);
         let id = self.table.reserve();
@@ -121,7 +146,7 @@ impl Sockets {
             self.table.remove(id);
             return None;
         }
-        self.table.fill(id, Connection::new(stream, peer, self.bounds.frame_bytes));
+        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes));
         Some(id)
     }
 
@@ -137,7 +162,7 @@ impl Sockets {
         let message =
             format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
         let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
-        if let Some(id) = self.admit(stream, peer) {
+        if let Some(id) = self.admit(stream, peer, now) {
             self.send(id, &notice.into(), &Payload::NONE, &mut Counters::default());
             self.close(id, now);
         }
@@ -167,9 +192,15 @@ impl Sockets {
         !self.to_read.is_empty() || !self.to_write.is_empty() || !self.ended.is_empty()
     }
 
-    /// Reads a connection once. Returns whether frames may have come.
-    pub(super) fn read(&mut self, id: ConnectionId, scratch: &mut Scratch, now: Time, counters: &mut Counters) -> bool {
-        let Some(connection) = self.table.get_mut(id) else { return false };
+    /// Reads a connection once.
+    pub(super) fn read(
+        &mut self,
+        id: ConnectionId,
+        scratch: &mut Scratch,
+        now: Time,
+        counters: &mut Counters,
+    ) -> Brought {
+        let Some(connection) = self.table.get_mut(id) else { return Brought::Nothing };
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
@@ -179,19 +210,83 @@ impl Sockets {
                     connection.to_read = true;
                     self.to_read.push(id);
                 }
-                connection.phase == Phase::Open && count > 0
+                match connection.phase == Phase::Open && count > 0 {
+                    true if connection.known => Brought::Bytes,
+                    true => Brought::Opening,
+                    false => Brought::Nothing,
+                }
             }
-            Ok(Came::Nothing) => false,
+            Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
                 self.peer_left(id, now);
-                false
+                Brought::Nothing
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
                 self.remove(id);
-                false
+                Brought::Nothing
             }
         }
+    }
+
+    /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
+    pub(super) fn meet(
+        &mut self,
+        id: ConnectionId,
+        scratch: &mut Scratch,
+        now: Time,
+        counters: &mut Counters,
+    ) -> Option<Arrived> {
+        let connection = self.table.get_mut(id)?;
+        match self.door.meet(connection, scratch) {
+            Met::Later => None,
+            Met::Greeted(answer) => {
+                self.say(id, &answer);
+                None
+            }
+            Met::In(holder) => {
+                connection.known = true;
+                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
+            }
+            Met::Stranger(stranger) => {
+                self.refuse(id, &stranger, now, counters);
+                None
+            }
+        }
+    }
+
+    /// Tells a connection that is not in why it will not be, in its own language, and closes it.
+    fn refuse(&mut self, id: ConnectionId, stranger: &Stranger, now: Time, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        counters.stranger(stranger.kind());
+        self.door.strangers.log(stranger, connection.peer, now);
+        self.say(id, &stranger.answer());
+        self.close(id, now);
+    }
+
+    /// Appends bytes that are no frame to an outbox that is not sealed.
+    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
+        self.outbox_bytes += connection.outbox.push_bytes(bytes);
+        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
+            self.to_write.push(id);
+        }
+    }
+
+    /// Refuses those that have not said in time what they are.
+    pub(super) fn end_greetings(&mut self, now: Time, counters: &mut Counters) {
+        while let Some(id) = self.greetings.pop(now) {
+            let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
+                continue;
+            };
+            let greeted = matches!(connection.transport, Transport::Greeted(_));
+            self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
+        }
+    }
+
+    /// When the next one must have said what it is.
+    pub(super) fn next_greeting(&mut self) -> Option<Time> {
+        self.greetings.next(|id| self.table.get_mut(id).is_some_and(|connection| connection.is_outside()))
     }
 
     /// The next frame of the read before, while the connection is open.
@@ -249,6 +344,24 @@ impl Sockets {
         }
     }
 
+    /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
+    pub(super) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
+        self.door.rekey(ring);
+        let mut found = Vec::new();
+        for id in self.table.ids() {
+            let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
+            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
+                found.push(id);
+            }
+        }
+        for id in &found {
+            if self.table.get_mut(*id).is_some_and(|connection| connection.is_outside()) {
+                self.remove(*id);
+            }
+        }
+        found
+    }
+
     /// Closes all connections, each once everything sent to it is written.
     pub(super) fn close_all(&mut self, now: Time) {
         for id in self.table.ids() {
@@ -280,7 +393,7 @@ impl Sockets {
         match connection.outbox.write_to(&mut connection.stream, &mut self.buffers) {
             Ok(written) => {
                 counters.bytes_out += written.bytes as u64;
-                self.outbox_bytes -= written.bytes;
+                self.outbox_bytes -= written.freed;
                 connection.blocked = written.blocked;
                 let goes_on = !written.blocked && !connection.outbox.is_empty();
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
