@@ -14,13 +14,19 @@ impl Broker {
         if let Some(text) = self.denies(key, Right::Subscribe, subscribe.topic.as_str()) {
             return self.denied(key, text, About::Topic(subscribe.topic.into_text().into_static()));
         }
-        let most = self.settings.limits.subscriptions_per_session;
+        let limits = &self.settings.limits;
+        let (most, most_in_all) = (limits.subscriptions_per_session, limits.subscriptions);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let pattern: Arc<str> = Arc::from(subscribe.topic.as_str());
         let group: Option<Arc<str>> = subscribe.group.as_ref().map(|group| Arc::from(group.as_str()));
         let wanted = (Arc::clone(&pattern), group.clone());
-        if session.subscriptions.len() >= most && !session.subscriptions.contains(&wanted) {
-            let text = format!("a session has at most {most} subscriptions (--max-subscriptions)");
+        let full = session.subscriptions.len() >= most;
+        if (full || self.topics.len() >= most_in_all) && !session.subscriptions.contains(&wanted) {
+            let text = if full {
+                format!("a session has at most {most} subscriptions (--max-subscriptions)")
+            } else {
+                format!("all sessions have at most {most_in_all} subscriptions together (--max-subscriptions-in-all)")
+            };
             let about = About::Topic(subscribe.topic.into_text().into_static());
             if let Some(connection) = session.connection {
                 self.notice(connection, Code::Overloaded, text, Some(about));

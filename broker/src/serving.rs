@@ -46,10 +46,18 @@ impl Broker {
         if let Some(text) = self.denies(session, Right::Serve, serve.action.as_str()) {
             return Some((Code::Denied, text));
         }
-        let (most, serves) = (self.settings.limits.actions_per_session, &self.sessions.get(session)?.serves);
-        let known = self.action_by_name.get(serve.action.as_str()).is_some_and(|key| serves.contains_key(key));
-        (!known && serves.len() >= most)
-            .then(|| (Code::Overloaded, format!("a session serves at most {most} actions (--max-actions-per-session)")))
+        let (limits, serves) = (&self.settings.limits, &self.sessions.get(session)?.serves);
+        if self.action_by_name.get(serve.action.as_str()).is_some_and(|key| serves.contains_key(key)) {
+            return None;
+        }
+        let text = if serves.len() >= limits.actions_per_session {
+            format!("a session serves at most {} actions (--max-actions-per-session)", limits.actions_per_session)
+        } else if self.handlers.len() >= limits.handlers {
+            format!("all sessions serve at most {} actions, counted for each (--max-handlers)", limits.handlers)
+        } else {
+            return None;
+        };
+        Some((Code::Overloaded, text))
     }
 
     pub(crate) fn handler_of(&mut self, session: Key<Session>, action: Key<Action>) -> Key<Handler> {

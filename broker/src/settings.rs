@@ -61,6 +61,10 @@ pub struct Limits {
     pub actions_per_session: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_session: usize,
+    /// The sum of what all sessions serve: an action counts once for each session that serves it.
+    pub handlers: usize,
+    /// Subscriptions of all sessions.
+    pub subscriptions: usize,
     /// Sessions, connected or away.
     pub sessions: usize,
     /// Replies stored under an idempotency key.
@@ -111,6 +115,8 @@ impl Default for Limits {
             actions: 100_000,
             actions_per_session: 10_000,
             subscriptions_per_session: 10_000,
+            handlers: 1_000_000,
+            subscriptions: 1_000_000,
             sessions: 40_000,
             stored_replies: 100_000,
             stored_reply_bytes: 64 << 20,

@@ -11,6 +11,7 @@ type Subscriber = Key<Session>;
 /// All subscriptions.
 pub(crate) struct Topics {
     root: Node,
+    count: usize,
 }
 
 #[derive(Default)]
@@ -54,11 +55,17 @@ pub fn matches_pattern(pattern: &str, name: &str) -> bool {
 
 impl Topics {
     pub(crate) fn new() -> Self {
-        Self { root: Node::default() }
+        Self { root: Node::default(), count: 0 }
     }
 
-    /// Adds a subscription.
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a subscription that is not there yet.
     pub(crate) fn add(&mut self, pattern: &str, group: Option<Arc<str>>, who: Subscriber) {
+        self.count += 1;
         let mut node = &mut self.root;
         let mut rest = false;
         for token in pattern.split('.') {
@@ -75,8 +82,9 @@ impl Topics {
         };
     }
 
-    /// Takes a subscription away, and every node that nothing needs any more.
+    /// Takes a subscription away that is there, and every node that nothing needs any more.
     pub(crate) fn remove(&mut self, pattern: &str, group: Option<&str>, who: Subscriber) {
+        self.count -= 1;
         let tokens: Vec<_> = pattern.split('.').collect();
         self.root.remove(&tokens, group, who);
     }

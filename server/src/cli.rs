@@ -394,6 +394,105 @@ pub(crate) struct Cli {
     )]
     pub(crate) strict_store: bool,
 
+    /// Open at once from one address or IPv6 /64; 0: any
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_MAX_CONNECTIONS_PER_ADDRESS",
+        hide_env = true,
+        value_name = "N",
+        default_value = "0"
+    )]
+    pub(crate) max_connections_per_address: String,
+
+    /// New ones in all; twice that in a burst; 0: any
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_HANDSHAKES_PER_SECOND",
+        hide_env = true,
+        value_name = "N",
+        default_value = "5000"
+    )]
+    pub(crate) handshakes_per_second: String,
+
+    /// The same from one address or IPv6 /64; 0: any
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_HANDSHAKES_PER_ADDRESS",
+        hide_env = true,
+        value_name = "N",
+        default_value = "0"
+    )]
+    pub(crate) handshakes_per_address: String,
+
+    /// Longest pause for who keeps failing to say hello
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_STRANGER_REST",
+        hide_env = true,
+        value_name = "TIME",
+        default_value = "5s"
+    )]
+    pub(crate) stranger_rest: String,
+
+    /// From one client before it has to wait; 0: any
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_FRAMES_PER_SECOND",
+        hide_env = true,
+        value_name = "N",
+        default_value = "0"
+    )]
+    pub(crate) frames_per_second: String,
+
+    /// The same in bytes; 0: any
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_BYTES_PER_SECOND",
+        hide_env = true,
+        value_name = "SIZE",
+        default_value = "0"
+    )]
+    pub(crate) bytes_per_second: String,
+
+    /// Frames half received, of all clients
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_INBOX_MEMORY",
+        hide_env = true,
+        value_name = "SIZE",
+        default_value = "256MiB"
+    )]
+    pub(crate) inbox_memory: String,
+
+    /// Actions that all sessions serve, counted for each
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_MAX_HANDLERS",
+        hide_env = true,
+        value_name = "N",
+        default_value = "1000000"
+    )]
+    pub(crate) max_handlers: String,
+
+    /// Subscriptions of all sessions
+    #[arg(
+        help_heading = "Limits",
+        long,
+        env = "ANSWERBACK_MAX_SUBSCRIPTIONS_IN_ALL",
+        hide_env = true,
+        value_name = "N",
+        default_value = "1000000"
+    )]
+    pub(crate) max_subscriptions_in_all: String,
+
     /// From error to trace, or a list: info,mio=warn
     #[arg(
         help_heading = "Log",

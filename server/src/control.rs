@@ -44,6 +44,10 @@ pub struct Report {
     pub connections: usize,
     /// Bytes that wait to be read by clients.
     pub outbox_bytes: usize,
+    /// Bytes of frames that have come in part, or wait for their turn.
+    pub inbox_bytes: usize,
+    /// Addresses of clients and strangers that are remembered.
+    pub addresses: usize,
     /// Whether the server is leaving.
     pub draining: bool,
     /// How the store is.

@@ -32,6 +32,7 @@ pub(crate) fn read(cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>) ->
     reader.connections(cli, &mut settings);
     reader.limits(cli, &mut settings);
     reader.store(cli, &mut settings);
+    reader.strangers(cli, &mut settings);
     let (log, log_format) = reader.log(cli);
     let unread: Vec<_> = reader.mistakes.iter().map(|mistake| mistake.flag).collect();
     // What could not be read stands there as its default: it is not blamed twice.
@@ -116,6 +117,20 @@ impl Reader {
         self.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
         self.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
         self.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
+    }
+
+    fn strangers(&mut self, cli: &Cli, settings: &mut Settings) {
+        let per_address = &mut settings.max_connections_per_address;
+        self.count("--max-connections-per-address", &cli.max_connections_per_address, per_address);
+        self.count("--handshakes-per-second", &cli.handshakes_per_second, &mut settings.handshakes_per_second);
+        self.count("--handshakes-per-address", &cli.handshakes_per_address, &mut settings.handshakes_per_address);
+        self.duration("--stranger-rest", &cli.stranger_rest, &mut settings.stranger_rest);
+        self.count("--frames-per-second", &cli.frames_per_second, &mut settings.frames_per_second);
+        self.size("--bytes-per-second", &cli.bytes_per_second, &mut settings.bytes_per_second);
+        let limits = &mut settings.broker.limits;
+        self.count("--max-handlers", &cli.max_handlers, &mut limits.handlers);
+        self.count("--max-subscriptions-in-all", &cli.max_subscriptions_in_all, &mut limits.subscriptions);
+        self.size("--inbox-memory", &cli.inbox_memory, &mut settings.inbox_memory);
     }
 
     fn store(&mut self, cli: &Cli, settings: &mut Settings) {
@@ -239,8 +254,8 @@ mod tests {
                 "max-connections" | "max-sessions" => "10001",
                 "log" => "debug",
                 "log-format" => "json",
-                "max-queue-bytes" | "outbox-limit" | "journal-segment" => "16MiB",
-                "max-memory" | "outbox-memory" | "kept-reply-memory" => "2GiB",
+                "max-queue-bytes" | "outbox-limit" | "journal-segment" | "bytes-per-second" => "16MiB",
+                "max-memory" | "outbox-memory" | "inbox-memory" | "kept-reply-memory" => "2GiB",
                 name if name.ends_with("bytes") => "2MiB",
                 name if command.get_arguments().any(|arg| {
                     arg.get_long() == Some(name) && arg.get_value_names().is_some_and(|names| names[0] == "TIME")
@@ -256,7 +271,7 @@ mod tests {
             assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
             changed += 1;
         }
-        assert_eq!(changed, 36);
+        assert_eq!(changed, 45);
     }
 
     #[test]

@@ -52,6 +52,9 @@ impl Scrape {
         to.counters("strangers", "Connections that did not come in, by what they were", "kind", strangers)?;
         to.counter("connections_closed_slow", "Connections closed because they did not read", counters.closed_slow)?;
         to.counter("accept_pauses", "Pauses because no further file could be opened", counters.accept_pauses)?;
+        let limited = counters.limited.iter().map(|(word, count)| ((*word).to_owned(), *count));
+        to.counters("limited", "Times that a limit against strangers and floods was met", "limit", limited)?;
+        to.gauge("addresses", "Addresses that are remembered, of clients and of strangers", self.0.addresses)?;
         to.gauge("sessions", "Sessions, connected or away", held.sessions)?;
         to.gauge("subscriptions", "Subscriptions to topics", held.subscriptions)
     }
@@ -85,6 +88,7 @@ impl Scrape {
         to.counted_bytes("received", "Bytes read from clients", counters.bytes_in)?;
         to.counted_bytes("sent", "Bytes written to clients", counters.bytes_out)?;
         to.bytes("outbox", "Bytes that wait to be read by clients", *outbox_bytes)?;
+        to.bytes("inbox", "Bytes of frames that have come in part or wait for their turn", self.0.inbox_bytes)?;
         to.counter("reads", "Calls of read", counters.reads)?;
         to.counter("writes", "Calls of write", counters.writes)?;
         to.counter("turns", "Turns of the data plane's loop", counters.turns)
@@ -215,6 +219,8 @@ mod tests {
         report.counters.bad_frame("bad_json");
         report.counters.stranger("tls");
         report.held.queued = 3;
+        report.counters.limited("rest");
+        report.inbox_bytes = 9;
         report.store.unsaved = Duration::from_millis(12_500);
         report.store.journal.report.commits = 5;
         let values = parsed(&page(report).unwrap());
@@ -223,6 +229,8 @@ mod tests {
             ("answerback_bad_frames_total{problem=\"bad_json\"}", 1.0),
             ("answerback_strangers_total{kind=\"tls\"}", 1.0),
             ("answerback_requests_queued", 3.0),
+            ("answerback_limited_total{limit=\"rest\"}", 1.0),
+            ("answerback_inbox_bytes", 9.0),
             ("answerback_store_unsaved_seconds", 12.5),
             ("answerback_journal_commits_total", 5.0),
             ("answerback_journal_healthy", 1.0),

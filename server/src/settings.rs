@@ -3,6 +3,7 @@
 //! A program that embeds the server fills [`Settings`] itself; the process fills it from flags. Both have it checked here,
 //! and all mistakes come at once, each with what would be right.
 
+use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
 use crate::keys::Keys;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
@@ -32,6 +33,26 @@ pub struct Settings {
     pub outbox_limit: usize,
     /// Bytes that may wait for all connections together. 512 MiB.
     pub outbox_memory: usize,
+    /// Connections of one address, of an IPv6 /64, open at once. 0, no limit: behind a balancer or a NAT thousands of clients have one
+    /// address, and what would be right for them would hold up no attacker.
+    pub max_connections_per_address: usize,
+    /// New connections a second in all; twice as many at once after a quiet time. 5,000: 10,000 clients that come back after a restart are in
+    /// at once, and handshakes take at most a quarter of a core for ever. 0 is no limit.
+    pub handshakes_per_second: usize,
+    /// The same for one address. 0, no limit: for the same reason as above. Who fails is slowed down by `stranger_rest` anyway.
+    pub handshakes_per_address: usize,
+    /// The longest time for which an address is not listened to whose connections keep ending without a hello. Rests begin with 100 ms. 5 s: a
+    /// scanner is then at it about once a second, and whoever shares its address does not wait for long. 0: never. Loopback is spared.
+    pub stranger_rest: Duration,
+    /// Frames a second that one connection may send, and as many at once. 0, no limit; else at least 10.
+    pub frames_per_second: usize,
+    /// Bytes a second that one connection may send, and as many at once. 0, no limit; else at least 1 KiB.
+    pub bytes_per_second: usize,
+    /// Bytes of frames that have come in part, of all connections. 256 MiB: 32 of the largest at once.
+    pub inbox_memory: usize,
+    /// Whether connections from this machine are spared what is there against strangers. Only tests say no.
+    #[doc(hidden)]
+    pub spare_loopback: bool,
     /// How long running work may take to finish when the server is asked to leave. 10 s: below what supervisors wait
     /// before they kill.
     pub drain_deadline: Duration,
@@ -62,6 +83,14 @@ impl Default for Settings {
             max_connections: 10_000,
             outbox_limit: 64 << 20,
             outbox_memory: 512 << 20,
+            max_connections_per_address: 0,
+            handshakes_per_second: 5_000,
+            handshakes_per_address: 0,
+            stranger_rest: Duration::from_secs(5),
+            frames_per_second: 0,
+            bytes_per_second: 0,
+            inbox_memory: 256 << 20,
+            spare_loopback: true,
             drain_deadline: Duration::from_secs(10),
             snapshot_interval: Duration::from_secs(1),
             sync_patience: Duration::from_secs(5),
@@ -116,6 +145,7 @@ impl Settings {
         self.check_sizes(&mut found);
         self.check_counts(&mut found);
         self.check_store(&mut found);
+        self.check_rates(&mut found);
         found.0
     }
 
@@ -167,6 +197,7 @@ impl Settings {
             ("--stored-reply-age", limits.stored_reply_age, Duration::ZERO),
             ("--snapshot-interval", self.snapshot_interval, Duration::ZERO),
             ("--sync-patience", self.sync_patience, PATIENCE_LEAST),
+            ("--stranger-rest", self.stranger_rest, Duration::ZERO),
         ];
         for (flag, given, least) in ranges {
             if given < least || given > DURATION_MAX {
@@ -192,6 +223,7 @@ impl Settings {
             ("--kept-reply-memory", limits.kept_reply_bytes_in_all, per_session, "--kept-reply-bytes"),
             ("--outbox-limit", self.outbox_limit, one_frame_out, "--max-frame and 64KiB"),
             ("--outbox-memory", self.outbox_memory, self.outbox_limit as u64, "--outbox-limit"),
+            ("--inbox-memory", self.inbox_memory, frame.saturating_mul(2), "twice --max-frame"),
         ];
         for (flag, given, least, because) in least {
             if (given as u64) < least {
@@ -217,9 +249,23 @@ impl Settings {
             ("--max-actions", limits.actions),
             ("--max-actions-per-session", limits.actions_per_session),
             ("--max-subscriptions", limits.subscriptions_per_session),
+            ("--max-handlers", limits.handlers),
+            ("--max-subscriptions-in-all", limits.subscriptions),
         ];
         for (flag, _) in not_zero.into_iter().filter(|(_, given)| *given == 0) {
             found.add(flag, "0 is too small; at least 1".to_owned());
+        }
+    }
+
+    fn check_rates(&self, found: &mut Mistakes) {
+        let rates = [
+            ("--frames-per-second", self.frames_per_second, FRAMES_LEAST as u64),
+            ("--bytes-per-second", self.bytes_per_second, BYTES_LEAST as u64),
+        ];
+        for (flag, given, least) in rates {
+            if given != 0 && (given as u64) < least {
+                found.add(flag, format!("{given} is too small; at least {}, or 0 for no limit", print_size(least)));
+            }
         }
     }
 
@@ -337,9 +383,23 @@ mod tests {
         settings.broker.max_frame = 1 << 30;
         settings.broker.limits.kept_reply_bytes_in_all = 1;
         settings.broker.limits.sessions = 9_999;
-        assert_eq!(flags(&settings), ["--max-queue-bytes", "--kept-reply-memory", "--outbox-limit", "--max-sessions"]);
+        let expected =
+            ["--max-queue-bytes", "--kept-reply-memory", "--outbox-limit", "--inbox-memory", "--max-sessions"];
+        assert_eq!(flags(&settings), expected);
         let what = &settings.mistakes()[2].what;
         assert_eq!(what, "64MiB is too small; at least 1048640KiB (--max-frame and 64KiB)");
+    }
+
+    #[test]
+    fn rates_are_off_or_large_enough_for_heartbeats_to_go_on() {
+        for (frames, bytes, wrong) in
+            [(0, 0, 0), (10, 1 << 10, 0), (9, 0, 1), (0, 1_023, 1), (1, 1, 2), (usize::MAX, usize::MAX, 0)]
+        {
+            let settings = Settings { frames_per_second: frames, bytes_per_second: bytes, ..Settings::default() };
+            assert_eq!(settings.mistakes().len(), wrong, "{frames} {bytes}");
+        }
+        let settings = Settings { bytes_per_second: 5, ..Settings::default() };
+        assert_eq!(settings.mistakes()[0].what, "5 is too small; at least 1KiB, or 0 for no limit");
     }
 
     #[test]

@@ -50,6 +50,39 @@ fn s9_names_and_subscriptions_and_sessions_are_bounded() {
     );
 }
 
+/// Many sessions, each within its own limits, have limits together: what they serve, and what they subscribe to.
+#[test]
+fn what_all_sessions_serve_and_subscribe_to_is_bounded() {
+    play_with(
+        |settings| (settings.limits.handlers, settings.limits.subscriptions) = (2, 2),
+        r#"
+        one > {"type":"serve","action":"a","credit":1}
+        one < {"type":"serving"}
+        two > {"type":"serve","action":"a","credit":1}
+        two < {"type":"serving"}
+        two > {"type":"serve","action":"b","credit":1}
+        two < {"type":"error","code":"overloaded","action":"b","message":"--max-handlers…"}
+        two > {"type":"serve","action":"a","credit":2}
+        two < {"type":"serving"}
+        one > {"type":"unserve","action":"a"}
+        one < {"type":"unserved"}
+        two > {"type":"serve","action":"b","credit":1}
+        two < {"type":"serving"}
+        one > {"type":"subscribe","topic":"a"}
+        one < {"type":"subscribed"}
+        two > {"type":"subscribe","topic":"a"}
+        two < {"type":"subscribed"}
+        two > {"type":"subscribe","topic":"a"}
+        two < {"type":"subscribed"}
+        two > {"type":"subscribe","topic":"b"}
+        two < {"type":"error","code":"overloaded","topic":"b","message":"--max-subscriptions-in-all…"}
+        one > {"type":"bye"}
+        two > {"type":"subscribe","topic":"b"}
+        two < {"type":"subscribed"}
+        "#,
+    );
+}
+
 /// A request to a name that nobody serves costs nothing once it has ended.
 #[test]
 fn names_nobody_needs_are_forgotten() {

@@ -158,6 +158,25 @@ impl Inbox {
         (scratch.start, scratch.end) = (0, 0);
     }
 
+    /// Keeps all that is left of the read, whole frames too, for those who must let others have their turn. [`take_up`](Self::take_up) comes
+    /// before the next read.
+    pub fn set_aside(&mut self, scratch: &mut Scratch) {
+        if let Some(sealed) = &mut self.sealed {
+            if sealed.is_amid_a_long_record() {
+                return; // The scratch holds nothing of this connection.
+            }
+            sealed.set_aside(scratch);
+        }
+        self.parked = scratch.unread().into();
+        (scratch.start, scratch.end) = (0, 0);
+    }
+
+    /// Puts back what was set aside: [`next`](Self::next) goes on as if it had just been read.
+    pub fn take_up(&mut self, scratch: &mut Scratch) {
+        self.space(scratch);
+        self.received(scratch, 0);
+    }
+
     /// The next complete frame. When there is none, what is left of the read is kept for the next one; call this until
     /// it says so. After an error the connection cannot go on.
     pub fn next<'s>(&'s mut self, scratch: &'s mut Scratch) -> Result<Option<RawFrame<'s>>, EnvelopeError> {

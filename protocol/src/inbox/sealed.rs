@@ -99,6 +99,12 @@ impl Sealed {
         }
     }
 
+    /// Keeps all that is left in the scratch, whole records too.
+    pub(super) fn set_aside(&mut self, scratch: &mut Scratch) {
+        self.parked = scratch.bytes[scratch.sealed.clone()].into();
+        scratch.sealed = 0..0;
+    }
+
     /// Keeps the part of a record that is left in the scratch.
     pub(super) fn park(&mut self, scratch: &mut Scratch) {
         let came = &scratch.bytes[scratch.sealed.clone()];

@@ -258,3 +258,55 @@ fn first_bytes_are_seen_before_they_are_understood() {
         assert_eq!(inbox.memory(), usize::from(came));
     }
 }
+
+/// Who has had enough of a connection for a while sets aside what is left; then nothing is missing, doubled or out of order.
+#[test]
+fn what_was_set_aside_goes_on_where_it_stopped() {
+    let mut frames = Vec::new();
+    for round in 0..20 {
+        frames.extend([frame(30, 10), frame(17, 900 + round), frame(3, 5), frame(100, 9_000)]);
+    }
+    frames.extend([frame(9, 70_000), frame(30, 0), frame(2, 16_000), frame(9, 200_000), frame(2, 1)]);
+    let stream = frames.concat();
+    for plain in [0, 1_000, 30_000, 65_519] {
+        for (piece, at_once) in [(900, 1), (60_000, 1), (60_000, 7), (1 << 20, 1), (1 << 20, 3), (70_000, 100)] {
+            let (inbox, bytes) = match plain {
+                0 => (Inbox::new(FRAME_BYTES_DEFAULT), stream.clone()),
+                _ => {
+                    let (opener, sealed) = records(&stream, plain);
+                    (Inbox::sealed(FRAME_BYTES_DEFAULT, opener), sealed)
+                }
+            };
+            assert!(interrupted(inbox, &bytes, piece, at_once) == frames, "{plain} {piece} {at_once}");
+        }
+    }
+}
+
+/// Receives frames, `at_once` of them between two times that a neighbour uses the scratch.
+fn interrupted(mut inbox: Inbox, mut rest: &[u8], piece: usize, at_once: usize) -> Vec<Vec<u8>> {
+    let (mut scratch, mut frames) = (Scratch::new(64 << 10), Vec::new());
+    let (mut neighbour, noise) = (Inbox::new(FRAME_BYTES_DEFAULT), frame(3, 500).repeat(60));
+    while !rest.is_empty() {
+        let space = inbox.space(&mut scratch);
+        let count = piece.min(space.len()).min(rest.len());
+        space[..count].copy_from_slice(&rest[..count]);
+        rest = &rest[count..];
+        inbox.received(&mut scratch, count);
+        let mut taken = 0;
+        while let Some(raw) = inbox.next(&mut scratch).unwrap() {
+            let length = (2 + raw.head.len() + raw.data().len()) as u32;
+            let head = (raw.head.len() as u16).to_be_bytes();
+            frames.push([&length.to_be_bytes()[..], &head, raw.head, raw.data()].concat());
+            taken += 1;
+            if taken % at_once == 0 {
+                inbox.set_aside(&mut scratch);
+                neighbour.space(&mut scratch)[..noise.len()].copy_from_slice(&noise);
+                neighbour.received(&mut scratch, noise.len());
+                while neighbour.next(&mut scratch).unwrap().is_some() {}
+                inbox.take_up(&mut scratch);
+            }
+        }
+    }
+    assert!(!inbox.is_amid_a_frame());
+    frames
+}

@@ -1,5 +1,6 @@
 //! One connection: its socket, what it has sent in part, what waits to be written to it, and how far it is from its end.
 
+use super::limits::Watch;
 use super::outbox::Outbox;
 use super::transport::Transport;
 use answerback_broker::Time;
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     pub(super) blocked: bool,
     /// Whether the peer has closed its side: reads go on until they show it.
     pub(super) peer_ended: bool,
+    /// What its limits need to know.
+    pub(super) watch: Watch,
 }
 
 /// How far a connection is from its end. What its bytes are, and whether the core knows it, is another matter: see `transport`.
@@ -76,7 +79,7 @@ pub(super) enum Came {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, since: Time, frame_bytes_max: u32) -> Self {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, since: Time, frame_bytes_max: u32, watch: Watch) -> Self {
         Self {
             stream,
             peer,
@@ -90,13 +93,14 @@ impl Connection {
             to_write: false,
             blocked: false,
             peer_ended: false,
+            watch,
         }
     }
 
     /// Reads once. What came is in the inbox, or thrown away if the connection is not open any more.
     pub(super) fn read(&mut self, scratch: &mut Scratch) -> io::Result<Came> {
         let space = self.inbox.0.space(scratch);
-        let room = space.len().min(READ_BYTES_MAX);
+        let room = space.len().min(READ_BYTES_MAX).min(self.watch.room);
         match self.stream.read(&mut space[..room]) {
             Ok(0) => Ok(Came::End),
             Ok(count) => {

@@ -21,6 +21,8 @@ pub struct Counters {
     pub bad_frames: BTreeMap<&'static str, u64>,
     /// Connections that did not come in, by the short word for what they were.
     pub strangers: BTreeMap<&'static str, u64>,
+    /// How often each limit against strangers and floods was met, by its word.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -40,5 +42,9 @@ impl Counters {
 
     pub(crate) fn bad_frame(&mut self, word: &'static str) {
         *self.bad_frames.entry(word).or_default() += 1;
+    }
+
+    pub(crate) fn limited(&mut self, word: &'static str) {
+        *self.limited.entry(word).or_default() += 1;
     }
 }

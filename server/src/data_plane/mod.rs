@@ -7,8 +7,8 @@
 //!  1 wait       until a socket is ready, a command has come or the core wants to be woken
 //!  2 obey       commands from other threads: drain, stop, say how things are
 //!  3 accept     a few new connections
-//!  4 read       each ready connection once; every frame is decided by the core as it is decoded. A new one is looked at
-//!               before the core hears of it: see `transport`
+//!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long waits
+//!               for the next turn. A new one is looked at before the core hears of it: see `transport`
 //!  5 keep time  what is due in the core; connections that take too long to close
 //!  6 store      hand over what the store must know, to threads that wait for the disk
 //!  7 write      each outbox that got something, once
@@ -21,6 +21,7 @@ mod buffers;
 mod clock;
 mod connection;
 mod counters;
+mod limits;
 mod listener;
 mod notes;
 mod outbox;
@@ -32,6 +33,7 @@ mod transport;
 
 pub(crate) use clock::Clock;
 pub use counters::Counters;
+pub(crate) use limits::{BYTES_LEAST, FRAMES_LEAST};
 pub(crate) use sockets::TURNED_AWAY_MAX;
 pub(crate) use storing::Links;
 pub use storing::{RoundCounts, StoreReport};
@@ -39,9 +41,10 @@ pub use storing::{RoundCounts, StoreReport};
 use crate::control::{Command, Control, Report};
 use crate::keys::{Replacement, Ring};
 use crate::settings::Settings;
-use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
+use answerback_broker::{Broker, ConnectionId, Input, Note, Output, Time};
 use answerback_protocol::ClientFrame;
 use answerback_protocol::inbox::Scratch;
+use limits::{Budget, LEFT_OVERS, Limits};
 use listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -164,7 +167,7 @@ impl DataPlane {
         let door = Door::new(ring, bounds.frame_bytes);
         let now = clock.now();
         let plane = Self {
-            sockets: Sockets::new(poll.registry().try_clone()?, bounds, door),
+            sockets: Sockets::new(poll.registry().try_clone()?, bounds, door, Limits::new(settings)),
             poll,
             listener: Some(Listener::new(listener)),
             commands,
@@ -222,6 +225,7 @@ impl DataPlane {
         }
         self.now = self.clock.now();
         self.counters.turns += 1;
+        self.sockets.turn_begins(self.now);
         let mut woken = false;
         for event in &*events {
             match event.token() {
@@ -243,6 +247,7 @@ impl DataPlane {
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
             self.sockets.next_farewell(),
             self.sockets.next_greeting(),
+            self.sockets.next_look(),
             self.storing.next(),
             self.give_up.filter(|_| self.leaving.is_none()),
             self.leaving.and_then(|leaving| leaving.next(self.now)),
@@ -288,6 +293,8 @@ impl DataPlane {
             counts: self.broker.counts().clone(),
             connections: self.sockets.len(),
             outbox_bytes: self.sockets.outbox_bytes(),
+            inbox_bytes: self.sockets.inbox_bytes(),
+            addresses: self.sockets.addresses(),
             draining: self.give_up.is_some(),
             store: self.storing.report(self.now),
         }
@@ -301,7 +308,10 @@ impl DataPlane {
         }
     }
 
+    /// Reads who has said something, and then has those go on who were interrupted in the turn before.
     fn read(&mut self) {
+        self.sockets.end_pauses(&mut self.counters);
+        let left_over = self.sockets.left_over();
         let mut reading = std::mem::take(&mut self.reading);
         self.sockets.take_readable(&mut reading);
         for connection in reading.drain(..) {
@@ -311,16 +321,42 @@ impl DataPlane {
                 Brought::Nothing => false,
             };
             if is_in {
-                let mut frames = false;
-                while self.decide_next(connection) {
-                    frames = true;
-                }
-                if !frames {
-                    self.broker.handle(self.now, Input::Bytes { connection });
-                }
+                self.decide(connection);
             }
         }
         self.reading = reading;
+        if left_over > 0 {
+            self.go_on(left_over);
+        }
+    }
+
+    /// Has connections go on where they were interrupted: these many, or as many as there is time for.
+    fn go_on(&mut self, connections: usize) {
+        let end = self.clock.now() + LEFT_OVERS;
+        for _ in 0..connections {
+            if let Some(connection) = self.sockets.take_up(&mut self.scratch, &mut self.counters) {
+                self.decide(connection);
+                if self.clock.now() >= end {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Hands what a connection has said to the core, frame by frame, as much of it as the connection may have decided in one turn.
+    fn decide(&mut self, connection: ConnectionId) {
+        let mut budget = Budget::default();
+        while !budget.is_spent(|| self.clock.now()) && self.sockets.may_say_more(connection, &mut self.counters) {
+            if !self.decide_next(connection) {
+                if budget.frames() == 0 {
+                    self.broker.handle(self.now, Input::Bytes { connection });
+                }
+                return self.sockets.go_on(connection, &mut self.counters);
+            }
+            budget.decided(|| self.clock.now());
+            self.sockets.said(connection);
+        }
+        self.sockets.set_aside(connection, &mut self.scratch, &mut self.counters);
     }
 
     /// Looks at the first bytes of a connection. Returns whether it is in now.
@@ -382,6 +418,7 @@ impl DataPlane {
         }
         self.sockets.end_farewells(self.now);
         self.sockets.end_greetings(self.now, &mut self.counters);
+        self.sockets.end_stalls(&mut self.counters);
         if self.give_up.is_some_and(|time| time <= self.now) {
             self.leave(false);
         }
@@ -414,7 +451,12 @@ impl DataPlane {
             match output {
                 Output::Send { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
                 Output::Close { connection } => self.sockets.close(connection, self.now),
-                Output::Note(note) => self.notes.log(self.now, &note),
+                Output::Note(note) => {
+                    if let Note::SessionOpened { connection, .. } = &note {
+                        self.sockets.welcomed(*connection);
+                    }
+                    self.notes.log(self.now, &note);
+                }
                 Output::Drained { complete } => self.leave(complete),
             }
         }

@@ -6,22 +6,22 @@
 use super::buffers::Buffers;
 use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
+use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
-use super::transport::{Deadlines, Door, Met, Stranger, Transport};
-use crate::keys::Ring;
+use super::transport::{Deadlines, Door};
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::frames::ErrorNotice;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::sealed::KeyId;
-use answerback_protocol::{Code, Payload, ServerFrame};
+use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
+
+mod guard;
+mod newcomers;
 
 /// What bounds the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -91,10 +91,21 @@ pub(super) struct Sockets {
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
+    limits: Limits,
+    /// The moment of this turn.
+    now: Time,
+    /// Connections that are not read until then. Each stands there once.
+    pauses: BTreeSet<(Time, ConnectionId)>,
+    /// Those that go on with what was left over. Each stands there once.
+    left_over: VecDeque<ConnectionId>,
+    /// Outboxes whose sockets took no more, by the time at which they are looked at. Each stands there once.
+    waits: VecDeque<(Time, ConnectionId)>,
+    /// Bytes in all inboxes.
+    inbox_bytes: usize,
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door) -> Self {
+    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door, limits: Limits) -> Self {
         Self {
             registry,
             bounds,
@@ -109,6 +120,12 @@ impl Sockets {
             greetings: Deadlines::default(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
+            limits,
+            now: Time::default(),
+            pauses: BTreeSet::new(),
+            left_over: VecDeque::new(),
+            waits: VecDeque::new(),
+            inbox_bytes: 0,
         }
     }
 
@@ -122,8 +139,19 @@ impl Sockets {
         self.outbox_bytes
     }
 
+    /// Bytes of frames that have come in part, or wait for their turn.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
+    /// Addresses that are remembered.
+    pub(super) fn addresses(&self) -> usize {
+        self.limits.admission.known()
+    }
+
     /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
-    pub(super) fn open(&mut self, (stream, peer): (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
+    pub(super) fn open(&mut self, accepted: (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
+        let Some((stream, peer)) = self.let_in(accepted, counters) else { return };
         if self.table.len() >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
@@ -131,6 +159,7 @@ impl Sockets {
         }
         if let Some(id) = self.admit(stream, peer, now) {
             self.greetings.push(now + self.bounds.handshake, id);
+            self.count(id);
             counters.accepted += 1;
         }
     }
@@ -146,7 +175,8 @@ impl Sockets {
             self.table.remove(id);
             return None;
         }
-        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes));
+        let watch = self.watch(peer);
+        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes, watch));
         Some(id)
     }
 
@@ -161,10 +191,13 @@ impl Sockets {
         }
         let message =
             format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
-        let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
-        if let Some(id) = self.admit(stream, peer, now) {
-            self.send(id, &notice.into(), &Payload::NONE, &mut Counters::default());
-            self.close(id, now);
+        self.tell_and_close(stream, peer, message);
+    }
+
+    fn tell_and_close(&mut self, stream: TcpStream, peer: SocketAddr, message: String) {
+        if let Some(id) = self.admit(stream, peer, self.now) {
+            self.tell(id, message, &mut Counters::default());
+            self.close(id, self.now);
         }
     }
 
@@ -189,7 +222,8 @@ impl Sockets {
 
     /// Whether there is something to do without waiting.
     pub(super) fn is_busy(&self) -> bool {
-        !self.to_read.is_empty() || !self.to_write.is_empty() || !self.ended.is_empty()
+        let in_sockets = !self.to_read.is_empty() || !self.to_write.is_empty();
+        in_sockets || !self.ended.is_empty() || !self.left_over.is_empty()
     }
 
     /// Reads a connection once.
@@ -200,12 +234,16 @@ impl Sockets {
         now: Time,
         counters: &mut Counters,
     ) -> Brought {
+        if !self.may_read(id, counters) {
+            return Brought::Nothing;
+        }
         let Some(connection) = self.table.get_mut(id) else { return Brought::Nothing };
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
             Ok(Came::Bytes { count, more }) => {
                 counters.bytes_in += count as u64;
+                connection.watch.purse.read(count);
                 if more {
                     connection.to_read = true;
                     self.to_read.push(id);
@@ -227,66 +265,6 @@ impl Sockets {
                 Brought::Nothing
             }
         }
-    }
-
-    /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
-    pub(super) fn meet(
-        &mut self,
-        id: ConnectionId,
-        scratch: &mut Scratch,
-        now: Time,
-        counters: &mut Counters,
-    ) -> Option<Arrived> {
-        let connection = self.table.get_mut(id)?;
-        match self.door.meet(connection, scratch) {
-            Met::Later => None,
-            Met::Greeted(answer) => {
-                self.say(id, &answer);
-                None
-            }
-            Met::In(holder) => {
-                connection.known = true;
-                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
-            }
-            Met::Stranger(stranger) => {
-                self.refuse(id, &stranger, now, counters);
-                None
-            }
-        }
-    }
-
-    /// Tells a connection that is not in why it will not be, in its own language, and closes it.
-    fn refuse(&mut self, id: ConnectionId, stranger: &Stranger, now: Time, counters: &mut Counters) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        counters.stranger(stranger.kind());
-        self.door.strangers.log(stranger, connection.peer, now);
-        self.say(id, &stranger.answer());
-        self.close(id, now);
-    }
-
-    /// Appends bytes that are no frame to an outbox that is not sealed.
-    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
-        self.outbox_bytes += connection.outbox.push_bytes(bytes);
-        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
-            self.to_write.push(id);
-        }
-    }
-
-    /// Refuses those that have not said in time what they are.
-    pub(super) fn end_greetings(&mut self, now: Time, counters: &mut Counters) {
-        while let Some(id) = self.greetings.pop(now) {
-            let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
-                continue;
-            };
-            let greeted = matches!(connection.transport, Transport::Greeted(_));
-            self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
-        }
-    }
-
-    /// When the next one must have said what it is.
-    pub(super) fn next_greeting(&mut self) -> Option<Time> {
-        self.greetings.next(|id| self.table.get_mut(id).is_some_and(|connection| connection.is_outside()))
     }
 
     /// The next frame of the read before, while the connection is open.
@@ -342,24 +320,7 @@ impl Sockets {
         if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
             self.to_write.push(id);
         }
-    }
-
-    /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
-    pub(super) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
-        self.door.rekey(ring);
-        let mut found = Vec::new();
-        for id in self.table.ids() {
-            let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
-            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
-                found.push(id);
-            }
-        }
-        for id in &found {
-            if self.table.get_mut(*id).is_some_and(|connection| connection.is_outside()) {
-                self.remove(*id);
-            }
-        }
-        found
+        self.weigh(id);
     }
 
     /// Closes all connections, each once everything sent to it is written.
@@ -399,6 +360,7 @@ impl Sockets {
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
                     self.to_write.push(id);
                 }
+                self.note_write(id, written.bytes > 0);
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
@@ -465,6 +427,7 @@ impl Sockets {
     fn end(&mut self, id: ConnectionId, reason: Disconnect) {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.outbox_bytes -= connection.outbox.discard(&mut self.buffers);
+        self.uncount(&connection);
         if connection.known {
             self.ended.push_back((id, reason));
         }

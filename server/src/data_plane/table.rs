@@ -58,9 +58,15 @@ impl Table {
         Some((ConnectionId::new(THREAD, place as u32, slot.turn), slot.connection.as_mut()?))
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.slots.iter().enumerate().filter_map(|(place, slot)| {
+            Some((ConnectionId::new(THREAD, place as u32, slot.turn), slot.connection.as_ref()?))
+        })
+    }
+
     /// All ids.
     pub(super) fn ids(&self) -> Vec<ConnectionId> {
-        let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.connection.is_some());
-        used.map(|(place, slot)| ConnectionId::new(THREAD, place as u32, slot.turn)).collect()
+        self.iter().map(|(id, _)| id).collect()
     }
 }

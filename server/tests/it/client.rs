@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
@@ -102,6 +103,7 @@ impl Client {
         self.try_say(frame, data).unwrap();
     }
 
+    /// The same, where the server may have closed the connection.
     pub(crate) fn try_say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) -> io::Result<()> {
         let bytes = self.wire(&[(frame, data)]);
         self.socket.write_all(&bytes)
@@ -163,16 +165,39 @@ impl Client {
     /// The next frame, or nothing if the server has closed its side.
     pub(crate) fn try_hear(&mut self) -> io::Result<Option<Heard>> {
         loop {
+            match self.try_hear_any()? {
+                Some(heard) if matches!(heard.frame(), ServerFrame::Ping(_)) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Hears a frame of any kind, notes when, and says of which.
+    pub(crate) fn hear_kind(&mut self, when: &mut Vec<Instant>) -> &'static str {
+        let heard = self.try_hear_any().unwrap().unwrap_or_else(|| panic!("the connection has ended"));
+        when.push(Instant::now());
+        match heard.frame() {
+            ServerFrame::Ping(_) => "ping",
+            ServerFrame::Reply(_) => "reply",
+            _ => "other",
+        }
+    }
+
+    /// Takes a piece of what came, whatever it is.
+    pub(crate) fn read_some(&mut self, most: usize) {
+        let mut piece = vec![0; most];
+        let count = self.socket.read(&mut piece).unwrap();
+        self.received.extend_from_slice(&piece[..count]);
+    }
+
+    fn try_hear_any(&mut self) -> io::Result<Option<Heard>> {
+        loop {
             if let Some(envelope) = Envelope::peek(&self.received, u32::MAX).unwrap()
                 && self.received.len() >= envelope.total()
             {
                 let mut frame = self.received.split_to(envelope.total());
                 let data = frame.split_off(envelope.data_at()).to_vec();
-                let heard = Heard { head: frame[envelope.data_at() - envelope.head..].to_vec(), data };
-                if !matches!(heard.frame(), ServerFrame::Ping(_)) {
-                    return Ok(Some(heard));
-                }
-                continue;
+                return Ok(Some(Heard { head: frame[envelope.data_at() - envelope.head..].to_vec(), data }));
             }
             let mut piece = [0; 64 << 10];
             match self.socket.read(&mut piece)? {
@@ -192,6 +217,10 @@ impl Client {
 impl Heard {
     pub(crate) fn frame(&self) -> ServerFrame<'_> {
         ServerFrame::read(&self.head).unwrap()
+    }
+
+    pub(crate) fn is_welcome(&self) -> bool {
+        matches!(self.frame(), ServerFrame::Welcome(_))
     }
 
     pub(crate) fn welcome(&self) -> Welcome<'_> {

@@ -7,6 +7,7 @@ mod bad_greetings;
 mod calls;
 mod client;
 mod disks;
+mod floods;
 mod limits;
 mod place;
 mod process;
@@ -19,6 +20,7 @@ mod rights;
 mod sealed;
 mod store;
 mod store_faults;
+mod strangers;
 
 /// The server's program.
 fn program() -> &'static str {
