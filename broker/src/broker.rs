@@ -153,7 +153,9 @@ impl Broker {
         self.now = self.now.max(now);
         match input {
             Input::Frame { connection, frame, data } => self.frame(connection, frame, data),
-            Input::Connected { connection, peer, holder } => self.connected(connection, peer, holder),
+            Input::Connected { connection, peer, holder, waited } => {
+                self.connected(connection, peer, holder, waited);
+            }
             Input::Disconnected { connection, reason } => self.disconnected(connection, reason),
             Input::Malformed { connection, error } => self.malformed(connection, &error),
             Input::Bytes { connection } => {

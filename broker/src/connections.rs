@@ -12,6 +12,7 @@ use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::frames::{About, ErrorNotice, Hello, Ping, Pong, Reply};
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{ClientFrame, Code, Malformed, Payload, Ran, RequestId, Text};
+use std::time::Duration;
 
 /// An open connection.
 pub(crate) struct Connection {
@@ -35,8 +36,8 @@ pub(crate) struct Connection {
 }
 
 impl Broker {
-    pub(crate) fn connected(&mut self, id: ConnectionId, peer: String, holder: Option<Holder>) {
-        let alarm = self.now + self.settings.handshake;
+    pub(crate) fn connected(&mut self, id: ConnectionId, peer: String, holder: Option<Holder>, waited: Duration) {
+        let alarm = self.now + self.settings.handshake.saturating_sub(waited);
         let connection = Connection {
             id,
             peer: peer.into(),

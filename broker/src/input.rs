@@ -7,6 +7,7 @@ use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::{ClientFrame, Malformed, Payload};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Input<'a> {
         /// Who has the key that it was opened with. On a server without keys there is nobody to tell apart: everything is allowed then, and
         /// `from` is the name that the client gives itself.
         holder: Option<Holder>,
+        /// How long it was open before the broker is told: the time to say hello began then.
+        waited: Duration,
     },
     /// A frame arrived.
     Frame {

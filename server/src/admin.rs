@@ -5,12 +5,14 @@
 //!  GET  /readyz   200 while new work is taken, with a warning if the disk fails; 503 says why it is not
 //!  GET  /metrics  everything that is counted, for Prometheus
 //!  POST /drain    asks the server to leave, like SIGTERM; ?deadline=10s; only with the header `Answerback-Admin: yes`
+//!  POST /reload   reads its keys again, like SIGHUP, and says what changed as JSON; the same header
 //! ```
 //!
 //! It shares nothing with the data plane: it asks, and is sent a copy.
 
 use crate::control::{Command, Report};
 use crate::data_plane::StoreReport;
+use crate::keys::{ReloadError, Reloaded};
 use crate::metrics;
 use crate::stage::Stage;
 use crate::units::{A_DURATION, DURATION_MAX, parse_duration, print_duration};
@@ -51,6 +53,9 @@ type Page = Response<Full<Bytes>>;
 
 /// A header that a page of the web in somebody's browser cannot send here: who sends it means this server.
 const ADMIN_HEADER: &str = "answerback-admin";
+
+/// What a page says of itself whose text is JSON.
+const JSON: &str = "application/json";
 
 /// What pages are made of.
 #[derive(Debug, Clone)]
@@ -113,7 +118,7 @@ impl Pages {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
-        let wants = if request.uri().path() == "/drain" { "POST" } else { "GET, HEAD" };
+        let wants = if matches!(request.uri().path(), "/drain" | "/reload") { "POST" } else { "GET, HEAD" };
         if !wants.split(", ").any(|method| method == request.method().as_str()) {
             return Ok(not_allowed(wants));
         }
@@ -122,7 +127,11 @@ impl Pages {
             "/readyz" => ready(&self.ask().await),
             "/metrics" => figures(self.ask().await),
             "/drain" => self.drain(&request),
-            _ => text(StatusCode::NOT_FOUND, "no such page; there are /livez, /readyz, /metrics and POST /drain"),
+            "/reload" => self.reload(&request).await,
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "no such page; there are /livez, /readyz, /metrics, POST /drain and POST /reload",
+            ),
         })
     }
 
@@ -153,6 +162,35 @@ impl Pages {
         tracing::info!(deadline_ms = deadline.as_millis() as u64, "asked to leave by the admin port");
         let deadline = print_duration(deadline);
         text(StatusCode::ACCEPTED, &format!("draining: running work may finish within {deadline}; see /readyz"))
+    }
+
+    /// Files are read on a thread of their own: probes are answered meanwhile.
+    async fn reload<Body>(&self, request: &Request<Body>) -> Page {
+        if let Err(why) = is_meant(request) {
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        let Some(keys) = self.stage.keys().cloned() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "still recovering; the keys are those of the start");
+        };
+        let outcome = tokio::task::spawn_blocking(move || keys.reload()).await;
+        reloaded(outcome.unwrap_or(Err(ReloadError::Silent)))
+    }
+}
+
+/// What came of a reload: also a line of the log, since somebody else may look for what has changed.
+fn reloaded(outcome: Result<Reloaded, ReloadError>) -> Page {
+    match outcome {
+        Ok(reloaded) => {
+            tracing::info!("keys read again, asked by the admin port: {reloaded}");
+            respond(StatusCode::OK, JSON, reloaded.json())
+        }
+        Err(error @ (ReloadError::NoKeys | ReloadError::NoSource)) => text(StatusCode::NOT_FOUND, &error.to_string()),
+        Err(error @ ReloadError::Silent) => text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error @ ReloadError::Source(_)) => {
+            tracing::error!(%error, "the keys cannot be read again; those before go on");
+            let error = serde_json::json!({ "error": error.to_string() });
+            respond(StatusCode::BAD_REQUEST, JSON, format!("{error}\n"))
+        }
     }
 }
 
@@ -263,6 +301,7 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Page {
 mod tests {
     use super::*;
     use crate::control::Control;
+    use crate::keys::KeyControl;
     use crate::stage::Interrupt;
     use http_body_util::BodyExt;
 
@@ -317,7 +356,7 @@ mod tests {
         let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(1));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         assert!(matches!(runtime.block_on(pages.ask()), Known::Recovering(0)));
-        pages.stage.serves(control);
+        pages.stage.serves(control.clone(), KeyControl::new(None, None, control));
         assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
         drop(commands);
         assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
@@ -327,7 +366,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let (control, commands) = Control::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(9));
-        pages.stage.serves(control);
+        pages.stage.serves(control.clone(), KeyControl::new(None, None, control));
         let mut request = Request::builder().method("POST").uri(format!("/drain{query}")).header("host", host);
         if let Some(value) = header {
             request = request.header("Answerback-Admin", value);

@@ -1,8 +1,10 @@
 //! The command line: every flag with its help, and an environment variable for each. Values are raw text here; what they
 //! mean is found out in `given`, so that all mistakes can be told at once. Each help fits into one line of 100 columns.
+//! The variables of the flags about keys are read in `given` too, because clients have the same ones.
 
 use clap::Parser;
 use clap::builder::FalseyValueParser;
+use std::path::PathBuf;
 
 const ABOUT: &str = "Answerback: ask by name, and always get an answer back";
 
@@ -11,14 +13,14 @@ Each flag is also an environment variable: --max-frame is ANSWERBACK_MAX_FRAME. 
 Sizes are bytes, or KiB, MiB, GiB: 8MiB. Times have a unit, ms, s, m, h or d: 250ms.
 Port 0 takes a free port. What is beyond a limit of queues is told `overloaded` at once.
 
-Signals:     SIGTERM and SIGINT drain; a second one ends at once
+Signals:     SIGTERM and SIGINT drain; a second one ends at once; SIGHUP reads keys again
 Exit codes:  0 drained, 1 runtime, 2 usage, 5 drain deadline passed, 78 bad settings";
 
 /// What was typed, or said by the environment.
 #[derive(Debug, Parser)]
 #[command(name = "answerback-server", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where clients connect; loopback only
+    /// For clients; beyond loopback it needs keys
     #[arg(
         help_heading = "Where",
         long,
@@ -72,6 +74,14 @@ pub(crate) struct Cli {
         value_delimiter = ','
     )]
     pub(crate) elsewhere: Vec<String>,
+
+    /// One key for all clients, made by answerback keygen
+    #[arg(help_heading = "Keys", long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// Many keys, and what their holders may do
+    #[arg(help_heading = "Keys", long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
 
     /// For calls that say none; longer than people wait
     #[arg(

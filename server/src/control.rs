@@ -3,6 +3,7 @@
 //! Nobody shares state with the data plane; who wants to know something asks and is sent a copy.
 
 use crate::data_plane::{Counters, StoreReport};
+use crate::keys::Replacement;
 use crate::store::News;
 use answerback_broker::{Counts, Held};
 use mio::Waker;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Stop,
     /// Take in what a keeper of the store says.
     Store(News),
+    /// Put other keys in place of those before, and say how many connections were closed.
+    Rekey(Replacement, SyncSender<usize>),
     /// Say how things are.
     Report(oneshot::Sender<Report>),
 }

@@ -3,8 +3,10 @@
 
 use crate::cli::Cli;
 use crate::logging::Format;
+use answerback_keys::{Given as GivenKeys, KeyRing, RingSource, SourceError};
 use answerback_server::units::{A_COUNT, A_DURATION, A_SIZE, parse_count, parse_duration, parse_size};
-use answerback_server::{Mistake, Settings};
+use answerback_server::{Keys, Mistake, Settings};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
@@ -20,11 +22,12 @@ pub(crate) struct Given {
 /// Sessions for each connection that may be open: those that are away need a place too.
 const SESSIONS_PER_CONNECTION: usize = 4;
 
-/// Reads all flags, or says what is wrong with them.
-pub(crate) fn read(cli: &Cli) -> Result<Given, Vec<Mistake>> {
+/// Reads all flags and the keys, or says what is wrong with them. `variable` looks up one of the environment.
+pub(crate) fn read(cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>) -> Result<Given, Vec<Mistake>> {
     let mut reader = Reader::default();
     let mut settings = Settings::default();
     reader.places(cli, &mut settings);
+    reader.keys(cli, variable, &mut settings);
     reader.times(cli, &mut settings);
     reader.connections(cli, &mut settings);
     reader.limits(cli, &mut settings);
@@ -51,6 +54,23 @@ impl Reader {
         settings.data_dir = cli.data_dir.clone().into();
         settings.broker.server.clone_from(&cli.id);
         settings.broker.elsewhere.clone_from(&cli.elsewhere);
+    }
+
+    fn keys(&mut self, cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>, settings: &mut Settings) {
+        let given = GivenKeys::by_environment(variable).and_flags(cli.key_file.clone(), cli.keys.clone());
+        let keys = match RingSource::of(&given) {
+            Ok(source) => source.map(|source| (flag_of(&source), Keys::read(source))),
+            Err(error) => Some(("--keys", Err(error))),
+        };
+        match keys {
+            None => {}
+            Some((_, Ok(keys))) => settings.keys = Some(keys),
+            Some((flag, Err(error))) => {
+                self.mistakes.push(Mistake { flag, what: told(flag, &error) });
+                // Keys were meant to be there: that they are missing is not blamed a second time.
+                settings.keys = Some(Keys::of(KeyRing::default()));
+            }
+        }
     }
 
     fn times(&mut self, cli: &Cli, settings: &mut Settings) {
@@ -159,6 +179,17 @@ impl Reader {
     }
 }
 
+/// The flag that the source of keys stands for, whichever way it was said.
+fn flag_of(source: &RingSource) -> &'static str {
+    if matches!(source, RingSource::One(_)) { "--key-file" } else { "--keys" }
+}
+
+/// What is wrong with keys. The flag stands above it already.
+fn told(flag: &str, error: &SourceError) -> String {
+    let text = error.to_string();
+    text.strip_prefix(flag).and_then(|text| text.strip_prefix(": ")).map_or(text.clone(), str::to_owned)
+}
+
 /// An address with a port. `localhost` is the only name: others could mean another machine tomorrow.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
@@ -193,7 +224,7 @@ mod tests {
 
     fn given(args: &[&str]) -> Result<Given, Vec<Mistake>> {
         let args = ["answerback-server"].iter().chain(args);
-        read(&Cli::try_parse_from(args).unwrap())
+        read(&Cli::try_parse_from(args).unwrap(), |_| None)
     }
 
     /// The help names defaults; `Settings::default()` is what embedders get. They are the same.
@@ -215,6 +246,8 @@ mod tests {
                 "id" | "data-dir" => "other",
                 "elsewhere" => "b:1",
                 "durable-actions" => "billing.>",
+                // Keys have a test of their own: `answerback-keys` makes no files for others.
+                "key-file" | "keys" => continue,
                 // Without a value it is said as well.
                 "strict-store" => "",
                 "max-frame" => "2KiB",

@@ -8,13 +8,15 @@ mod given;
 mod logging;
 mod signals;
 
-use answerback_server::{End, Interrupt, Mistake, Running, Server, Settings, StartError, StoreError};
+use answerback_server::{
+    End, Interrupt, KeyControl, Mistake, ReloadError, Running, Server, Settings, StartError, StoreError,
+};
 use clap::Parser;
 use cli::Cli;
 use exit::Exit;
 use given::Given;
 use logging::Format;
-use signals::Signals;
+use signals::{Asked, Signals};
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
             return if other.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
-    let given = match given::read(&cli) {
+    let given = match given::read(&cli, |name| std::env::var_os(name)) {
         Ok(given) => given,
         Err(mistakes) => {
             complain(&mistakes);
@@ -106,7 +108,11 @@ async fn started(settings: &Settings, mut signals: Signals) -> Result<Started, N
     let outcome = loop {
         tokio::select! {
             outcome = &mut outcome => break outcome,
-            signal = signals.next() => {
+            asked = signals.next() => {
+                let Asked::Leave(signal) = asked else {
+                    tracing::info!("SIGHUP while starting: the keys are being put to use as they are now");
+                    continue;
+                };
                 if interrupt.is_said() {
                     tracing::warn!(signal, "ending at once");
                     return Err(NotStarted::Left(Exit::Runtime));
@@ -147,7 +153,11 @@ async fn until_the_end(mut running: Running, mut signals: Signals, mut draining:
     loop {
         tokio::select! {
             end = running.ended() => return farewell(end),
-            signal = signals.next() => {
+            asked = signals.next() => {
+                let Asked::Leave(signal) = asked else {
+                    reload(running.keys().clone());
+                    continue;
+                };
                 if std::mem::replace(&mut draining, true) {
                     tracing::warn!(signal, "ending at once");
                     // Not dropped: that would wait for a data plane that may be why somebody is impatient.
@@ -159,6 +169,18 @@ async fn until_the_end(mut running: Running, mut signals: Signals, mut draining:
                 running.drain(settings.drain_deadline);
             }
         }
+    }
+}
+
+/// Reads the keys again on a thread of its own: signals count meanwhile.
+fn reload(keys: KeyControl) {
+    let read = move || match keys.reload() {
+        Ok(reloaded) => tracing::info!("keys read again, asked by SIGHUP: {reloaded}"),
+        Err(error @ (ReloadError::NoKeys | ReloadError::NoSource)) => tracing::info!("SIGHUP: {error}"),
+        Err(error) => tracing::error!(%error, "the keys cannot be read again; those before go on"),
+    };
+    if let Err(error) = std::thread::Builder::new().name("reload".to_owned()).spawn(read) {
+        tracing::error!(%error, "the keys cannot be read again; those before go on");
     }
 }
 
@@ -178,6 +200,8 @@ fn complain(mistakes: &[Mistake]) {
     let mut text = String::from("answerback-server cannot start with these settings:\n\n");
     for Mistake { flag, what } in mistakes {
         let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+        // Many mistakes of a file have a line each.
+        let what = what.replace('\n', "\n      ");
         text.push_str(&format!("  {flag} (or ANSWERBACK_{variable})\n      {what}\n"));
     }
     text.push_str("\nSee answerback-server --help.\n");

@@ -48,6 +48,8 @@ impl Scrape {
             "Connections turned away because as many as may be were open",
             counters.refused,
         )?;
+        let strangers = counters.strangers.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
+        to.counters("strangers", "Connections that did not come in, by what they were", "kind", strangers)?;
         to.counter("connections_closed_slow", "Connections closed because they did not read", counters.closed_slow)?;
         to.counter("accept_pauses", "Pauses because no further file could be opened", counters.accept_pauses)?;
         let limited = counters.limited.iter().map(|(word, count)| ((*word).to_owned(), *count));
@@ -215,6 +217,7 @@ mod tests {
         let mut report = Report::default();
         report.counters.bytes_in = 7;
         report.counters.bad_frame("bad_json");
+        report.counters.stranger("tls");
         report.held.queued = 3;
         report.counters.limited("rest");
         report.inbox_bytes = 9;
@@ -224,6 +227,7 @@ mod tests {
         for (name, value) in [
             ("answerback_received_bytes_total", 7.0),
             ("answerback_bad_frames_total{problem=\"bad_json\"}", 1.0),
+            ("answerback_strangers_total{kind=\"tls\"}", 1.0),
             ("answerback_requests_queued", 3.0),
             ("answerback_limited_total{limit=\"rest\"}", 1.0),
             ("answerback_inbox_bytes", 9.0),

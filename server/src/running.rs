@@ -3,6 +3,7 @@
 use crate::control::{Command, Control, Report};
 use crate::data_dir::DataDir;
 use crate::data_plane::{DataPlane, End};
+use crate::keys::KeyControl;
 use crate::start::Admin;
 use crate::store::Keeping;
 use std::io;
@@ -18,6 +19,7 @@ pub struct Running {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     control: Control,
+    keys: KeyControl,
     data_plane: Option<JoinHandle<()>>,
     end: Option<oneshot::Receiver<End>>,
     admin: Option<Admin>,
@@ -30,9 +32,10 @@ impl Running {
         address: SocketAddr,
         admin_address: Option<SocketAddr>,
         control: Control,
+        keys: KeyControl,
         data_dir: DataDir,
     ) -> Self {
-        Self { address, admin_address, control, data_plane: None, end: None, admin: None, data_dir }
+        Self { address, admin_address, control, keys, data_plane: None, end: None, admin: None, data_dir }
     }
 
     pub(crate) fn own_admin(&mut self, admin: Option<Admin>) {
@@ -67,6 +70,11 @@ impl Running {
     /// [`join`]: Self::join
     pub fn drain(&self, deadline: Duration) {
         self.control.send(Command::Drain(deadline));
+    }
+
+    /// The way to exchange the keys of the server, for any thread.
+    pub fn keys(&self) -> &KeyControl {
+        &self.keys
     }
 
     /// Tells the server to end at once. Clients see their connections close.

@@ -4,6 +4,7 @@
 //! and all mistakes come at once, each with what would be right.
 
 use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
+use crate::keys::Keys;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
 use answerback_protocol::Pattern;
@@ -18,10 +19,12 @@ use std::time::Duration;
 /// Settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where clients connect. Loopback only, as long as there are no keys. Port 0 picks a free one.
+    /// Where clients connect. Loopback only, unless there are keys. Port 0 picks a free one.
     pub listen: SocketAddr,
     /// Where probes and people look. Loopback only; port 0 picks a free one; `None` opens no such port.
     pub admin: Option<SocketAddr>,
+    /// Who may connect, and do what. `None`: everybody who can reach it, and everything.
+    pub keys: Option<Keys>,
     /// The directory that belongs to this server alone.
     pub data_dir: PathBuf,
     /// Connections open at once. 10,000: each costs a file descriptor and about 1 KiB.
@@ -75,6 +78,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7040)),
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7041))),
+            keys: None,
             data_dir: PathBuf::from("answerback-data"),
             max_connections: 10_000,
             outbox_limit: 64 << 20,
@@ -146,11 +150,11 @@ impl Settings {
     }
 
     fn check_addresses(&self, found: &mut Mistakes) {
-        let addresses = [("--listen", Some(self.listen)), ("--admin", self.admin)];
-        for (flag, address) in addresses.into_iter().filter_map(|(flag, address)| Some((flag, address?))) {
-            if !address.ip().to_canonical().is_loopback() {
-                found.add(flag, not_loopback(address));
-            }
+        if self.keys.is_none() && !is_loopback(self.listen) {
+            found.add("--listen", wants_keys(self.listen));
+        }
+        if let Some(address) = self.admin.filter(|address| !is_loopback(*address)) {
+            found.add("--admin", wants_loopback(address));
         }
         if self.listen.port() != 0 && Some(self.listen) == self.admin {
             found.add("--admin", format!("is the same address as --listen ({}); use another port", self.listen));
@@ -297,10 +301,23 @@ impl Mistakes {
     }
 }
 
-fn not_loopback(address: SocketAddr) -> String {
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn wants_keys(address: SocketAddr) -> String {
     let port = address.port();
     format!(
-        "{address} can be reached from other machines, and this version has no keys to know its clients by; \
+        "{address} can be reached from other machines, so the server needs keys to know its clients by: make one with \
+         `answerback keygen` and give it with --key-file FILE, or many with --keys FILE; without keys listen on \
+         127.0.0.1:{port}, and put a tunnel or VPN (ssh, WireGuard) in front of it"
+    )
+}
+
+fn wants_loopback(address: SocketAddr) -> String {
+    let port = address.port();
+    format!(
+        "{address} can be reached from other machines, and the admin port asks nobody for a key; \
          listen on 127.0.0.1:{port} and put a tunnel or VPN (ssh, WireGuard) in front of it"
     )
 }
@@ -349,6 +366,15 @@ mod tests {
             let wrong = flags(&Settings { listen: address, admin: Some(address), ..Settings::default() });
             assert_eq!(!wrong.contains(&"--listen"), allowed, "{address}");
         }
+    }
+
+    /// The admin port has no keys.
+    #[test]
+    fn with_keys_clients_may_come_from_anywhere() {
+        let any = Some("0.0.0.0:1".parse().unwrap());
+        let keys = Some(Keys::of(answerback_keys::KeyRing::default()));
+        let settings = Settings { listen: "0.0.0.0:7040".parse().unwrap(), admin: any, keys, ..Settings::default() };
+        assert_eq!(flags(&settings), ["--admin"]);
     }
 
     #[test]

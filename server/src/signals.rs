@@ -1,25 +1,40 @@
-//! Signals: the first one asks the server to leave, the second one ends the process.
+//! Signals: the first one asks the server to leave, the second one ends the process. SIGHUP has it read its keys again.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals that ask the process to end.
+/// Signals that say something to the process.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What one of them asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To leave, by the signal of this name.
+    Leave(&'static str),
+    /// To read the keys again.
+    Reload,
 }
 
 impl Signals {
     /// From here on these signals do not kill the process. Needs a tokio runtime around it.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for the next one and returns its name.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Leave("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Leave("SIGINT"),
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }

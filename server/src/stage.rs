@@ -1,6 +1,7 @@
 //! What a server can say of itself before it can be asked: how far its start has come, and whether it is wanted at all.
 
 use crate::control::Control;
+use crate::keys::KeyControl;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +27,7 @@ pub(crate) struct Stage {
     interrupt: Interrupt,
     restored: AtomicU64,
     /// Once the data plane turns.
-    control: OnceLock<Control>,
+    control: OnceLock<(Control, KeyControl)>,
 }
 
 impl Stage {
@@ -48,13 +49,18 @@ impl Stage {
     }
 
     /// From now on the data plane can be asked.
-    pub(crate) fn serves(&self, control: Control) {
+    pub(crate) fn serves(&self, control: Control, keys: KeyControl) {
         // It is said once.
-        let _ = self.control.set(control);
+        let _ = self.control.set((control, keys));
     }
 
     /// The way to the data plane, if it turns already.
     pub(crate) fn control(&self) -> Option<&Control> {
-        self.control.get()
+        self.control.get().map(|(control, _)| control)
+    }
+
+    /// The way to exchange its keys, if it turns already.
+    pub(crate) fn keys(&self) -> Option<&KeyControl> {
+        self.control.get().map(|(_, keys)| keys)
     }
 }

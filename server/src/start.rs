@@ -5,6 +5,7 @@
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::data_plane::{Clock, DataPlane, Parts};
+use crate::keys::{KeyControl, Ring};
 use crate::running::Running;
 use crate::settings::{Mistake, Settings};
 use crate::stage::{Interrupt, Stage};
@@ -93,12 +94,15 @@ impl Server {
 
         let Recovered { store, journal, snapshots, broker, was_clean } = recovered;
         let (keepers, links) = Keepers::new(was_clean);
-        let parts = Parts { listener: mio::net::TcpListener::from_std(listener), broker, clock, links };
+        let ring = settings.keys.as_ref().map(|keys| Arc::new(Ring::new(keys.ring().clone())));
+        let listener = mio::net::TcpListener::from_std(listener);
+        let parts = Parts { listener, broker, clock, links, ring: ring.clone() };
         let (plane, control) = DataPlane::new(&settings, parts).map_err(cannot("watch sockets"))?;
         let keeping =
             keepers.spawn(store, journal, snapshots, &control).map_err(cannot("start the store's threads"))?;
-        stage.serves(control.clone());
-        let mut running = Running::new(address, admin_address, control, data_dir);
+        let keys = KeyControl::new(settings.keys.as_ref(), ring, control.clone());
+        stage.serves(control.clone(), keys.clone());
+        let mut running = Running::new(address, admin_address, control, keys, data_dir);
         running.own_admin(admin);
         running.spawn_data_plane(plane, keeping).map_err(cannot("start the data plane"))?;
         Ok(running)

@@ -73,7 +73,15 @@ impl World {
         holder.rights = Arc::new(Rights::all());
         let mut broker = Broker::new(Settings { has_store: true, ..self.scenario.settings.clone() });
         let (connection, now) = (ConnectionId::new(0, 0, 0), Time::default());
-        broker.handle(now, Input::Connected { connection, peer: String::new(), holder: Some(holder) });
+        broker.handle(
+            now,
+            Input::Connected {
+                connection,
+                peer: String::new(),
+                holder: Some(holder),
+                waited: std::time::Duration::ZERO,
+            },
+        );
         let hello = Hello { protocol: (1, 1), name: "c".into(), session, agent: None };
         let Ok(action) = Name::new("a") else { unreachable!("a name of one letter") };
         let call = Request { durable: true, ..Request::call(RequestId::truncated(1), action) };

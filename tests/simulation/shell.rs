@@ -17,7 +17,12 @@ impl World {
         self.border.connections.insert(connection, None);
         self.trace.line(self.now, || format!("link {link} is {connection} of client {client:?}"));
         let holder = self.holder_for(client);
-        self.give(Input::Connected { connection, peer: format!("192.0.2.1:{link}"), holder });
+        self.give(Input::Connected {
+            connection,
+            peer: format!("192.0.2.1:{link}"),
+            holder,
+            waited: std::time::Duration::ZERO,
+        });
         link
     }
 

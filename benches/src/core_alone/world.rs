@@ -83,7 +83,10 @@ impl World {
     pub(super) fn connect(&mut self, name: &str) -> ConnectionId {
         let connection = ConnectionId::new(0, self.connections, 0);
         self.connections += 1;
-        self.broker.handle(self.now, Input::Connected { connection, peer: "127.0.0.1:1".to_owned(), holder: None });
+        self.broker.handle(
+            self.now,
+            Input::Connected { connection, peer: "127.0.0.1:1".to_owned(), holder: None, waited: Duration::ZERO },
+        );
         let session = SessionId::new(u128::from(self.connections));
         let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None };
         self.say(connection, hello.into(), Payload::NONE);

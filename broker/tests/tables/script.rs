@@ -210,13 +210,19 @@ impl Stage {
 
     /// Opens a connection without saying anything on it.
     pub(crate) fn open(&mut self, name: &str, session: u128) -> ConnectionId {
+        self.open_after(name, session, std::time::Duration::ZERO)
+    }
+
+    /// The same, told a while after it was accepted.
+    pub(crate) fn open_after(&mut self, name: &str, session: u128, waited: std::time::Duration) -> ConnectionId {
         self.connections += 1;
         let connection = ConnectionId::new(0, self.connections, self.connections);
         let heard = self.clients.remove(name).map(|client| client.heard).unwrap_or_default();
         self.clients.insert(name.to_owned(), Client { connection, session, heard, closed: false });
         let holder = self.has_key_of.get(name);
         let holder = holder.map(|id| Holder { id: id.as_str().into(), rights: Arc::clone(&self.holders[id]) });
-        self.input(Input::Connected { connection, peer: format!("127.0.0.1:{}", 5_000 + self.connections), holder });
+        let peer = format!("127.0.0.1:{}", 5_000 + self.connections);
+        self.input(Input::Connected { connection, peer, holder, waited });
         connection
     }
 

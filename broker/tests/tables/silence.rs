@@ -18,6 +18,22 @@ fn hello_must_come_within_5_seconds() {
     );
 }
 
+/// The time began when the shell accepted the connection, not when it told of it.
+#[test]
+fn the_time_to_say_hello_counts_from_before_the_broker_was_told() {
+    let mut stage = Stage::new(Settings::default());
+    stage.open_after("web", 1, std::time::Duration::from_secs(4));
+    stage.play(
+        r#"
+        +999
+        web .
+        +1
+        web < {"type":"error","code":"silent","fatal":true}
+        web closed
+        "#,
+    );
+}
+
 #[test]
 fn the_first_frame_must_be_hello() {
     let mut stage = Stage::new(Settings::default());

@@ -218,8 +218,10 @@ impl Inbox {
         }
     }
 
-    /// Puts what is in the next record behind what is left of the ones before, if the connection is sealed and one is there.
-    fn open_record(&mut self, scratch: &mut Scratch) -> Result<bool, RecordError> {
+    /// Puts what is in the next record behind what is left of the ones before, if the connection is sealed and one is there. [`next`](Self::next) does
+    /// that by itself; this is for those who must know that the peer has the key before they look at what it says. When it says no,
+    /// [`park`](Self::park) goes on.
+    pub fn open_record(&mut self, scratch: &mut Scratch) -> Result<bool, RecordError> {
         let Some(sealed) = self.sealed.as_mut().filter(|sealed| !sealed.is_amid_a_long_record()) else {
             return Ok(false);
         };

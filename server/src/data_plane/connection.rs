@@ -2,6 +2,8 @@
 
 use super::limits::Watch;
 use super::outbox::Outbox;
+use super::transport::Transport;
+use answerback_broker::Time;
 use answerback_protocol::inbox::{Inbox, Scratch};
 use mio::net::TcpStream;
 use std::io::{self, Read};
@@ -15,6 +17,10 @@ const READ_BYTES_MAX: usize = 256 << 10;
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
+    /// When it was accepted.
+    pub(super) since: Time,
+    /// What its bytes are.
+    pub(super) transport: Transport,
     pub(super) inbox: Inboxed,
     pub(super) outbox: Outbox,
     pub(super) phase: Phase,
@@ -32,7 +38,7 @@ pub(super) struct Connection {
     pub(super) watch: Watch,
 }
 
-/// How far a connection is from its end.
+/// How far a connection is from its end. What its bytes are, and whether the core knows it, is another matter: see `transport`.
 ///
 /// ```text
 ///  OPEN ── the core closes it ──► FLUSHING ── outbox empty ──► LINGERING ── peer closes, or time is up ──► gone
@@ -73,10 +79,12 @@ pub(super) enum Came {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, frame_bytes_max: u32, watch: Watch) -> Self {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, since: Time, frame_bytes_max: u32, watch: Watch) -> Self {
         Self {
             stream,
             peer,
+            since,
+            transport: Transport::Unknown,
             inbox: Inboxed(Inbox::new(frame_bytes_max)),
             outbox: Outbox::default(),
             phase: Phase::Open,
@@ -105,6 +113,11 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Came::Bytes { count: 0, more: true }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether it is open and not in yet.
+    pub(super) fn is_outside(&self) -> bool {
+        !self.known && self.phase == Phase::Open
     }
 
     /// Takes no more frames, and forgets what has come in part.

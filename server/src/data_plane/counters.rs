@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// What has happened since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Connections accepted and told to the core.
+    /// Connections accepted.
     pub accepted: u64,
     /// Connections turned away because as many as may be were open.
     pub refused: u64,
@@ -21,6 +21,8 @@ pub struct Counters {
     pub bad_frames: BTreeMap<&'static str, u64>,
     /// How often each limit against strangers and floods was met, by its word.
     pub limited: BTreeMap<&'static str, u64>,
+    /// Connections that did not come in, by the short word for what they were.
+    pub strangers: BTreeMap<&'static str, u64>,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -34,6 +36,10 @@ pub struct Counters {
 }
 
 impl Counters {
+    pub(crate) fn stranger(&mut self, kind: &'static str) {
+        *self.strangers.entry(kind).or_default() += 1;
+    }
+
     pub(crate) fn bad_frame(&mut self, word: &'static str) {
         *self.bad_frames.entry(word).or_default() += 1;
     }

@@ -7,8 +7,8 @@
 //!  1 wait       until a socket is ready, a command has come or the core wants to be woken
 //!  2 obey       commands from other threads: drain, stop, say how things are
 //!  3 accept     a few new connections
-//!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long waits
-//!               for the next turn
+//!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long
+//!               waits for the next turn. A new one is looked at before the core hears of it: see `transport`
 //!  5 keep time  what is due in the core; connections that take too long to close
 //!  6 store      hand over what the store must know, to threads that wait for the disk
 //!  7 write      each outbox that got something, once
@@ -29,6 +29,7 @@ mod paced;
 mod sockets;
 mod storing;
 mod table;
+mod transport;
 
 pub(crate) use clock::Clock;
 pub use counters::Counters;
@@ -38,6 +39,7 @@ pub(crate) use storing::Links;
 pub use storing::{RoundCounts, StoreReport};
 
 use crate::control::{Command, Control, Report};
+use crate::keys::{Replacement, Ring};
 use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Note, Output, Time};
 use answerback_protocol::ClientFrame;
@@ -47,11 +49,13 @@ use listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use notes::Notes;
-use sockets::{Bounds, Sockets};
+use sockets::{Arrived, Bounds, Brought, Sockets};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use storing::{Last, Storing};
+use transport::Door;
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
@@ -102,6 +106,8 @@ pub(crate) struct Parts {
     pub(crate) broker: Broker,
     pub(crate) clock: Clock,
     pub(crate) links: Links,
+    /// None on a server without keys.
+    pub(crate) ring: Option<Arc<Ring>>,
 }
 
 /// Everything that the thread owns.
@@ -147,7 +153,7 @@ impl Leaving {
 impl DataPlane {
     /// A data plane, and the way to command it.
     pub(crate) fn new(settings: &Settings, parts: Parts) -> io::Result<(Self, Control)> {
-        let Parts { mut listener, broker, clock, links } = parts;
+        let Parts { mut listener, broker, clock, links, ring } = parts;
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let (control, commands) = Control::new(Waker::new(poll.registry(), WAKER)?);
@@ -156,10 +162,12 @@ impl DataPlane {
             frame_bytes: settings.broker.max_frame,
             outbox_bytes: settings.outbox_limit,
             outbox_bytes_in_all: settings.outbox_memory,
+            handshake: settings.broker.handshake,
         };
+        let door = Door::new(ring, bounds.frame_bytes);
         let now = clock.now();
         let plane = Self {
-            sockets: Sockets::new(poll.registry().try_clone()?, bounds, Limits::new(settings)),
+            sockets: Sockets::new(poll.registry().try_clone()?, bounds, door, Limits::new(settings)),
             poll,
             listener: Some(Listener::new(listener)),
             commands,
@@ -210,7 +218,8 @@ impl DataPlane {
 
     /// Waits until there is something to do, and notes for whom. Returns whether a command may have come.
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
-        match self.poll.poll(events, self.patience()) {
+        let patience = self.patience();
+        match self.poll.poll(events, patience) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
@@ -229,7 +238,7 @@ impl DataPlane {
     }
 
     /// How long there is nothing to do.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&mut self) -> Option<Duration> {
         if self.sockets.is_busy() || self.storing.is_busy() {
             return Some(Duration::ZERO);
         }
@@ -238,6 +247,7 @@ impl DataPlane {
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
             self.sockets.next_farewell(),
             self.sockets.next_look(),
+            self.sockets.next_greeting(),
             self.storing.next(),
             self.give_up.filter(|_| self.leaving.is_none()),
             self.leaving.and_then(|leaving| leaving.next(self.now)),
@@ -255,10 +265,9 @@ impl DataPlane {
                     self.storing.hear(self.now, news, &mut self.broker);
                     self.carry_out();
                 }
-                Command::Report(to) => {
-                    // Whoever asked may have given up waiting.
-                    let _ = to.send(self.report());
-                }
+                // Whoever asked may have given up waiting for the answer.
+                Command::Rekey(replacement, to) => drop(to.try_send(self.rekey(replacement))),
+                Command::Report(to) => drop(to.send(self.report())),
             }
         }
         false
@@ -295,11 +304,7 @@ impl DataPlane {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let Some(listener) = &mut self.listener else { return };
             let Some(accepted) = listener.accept(self.now, &mut self.counters.accept_pauses) else { return };
-            let peer = accepted.1.to_string();
-            if let Some(connection) = self.sockets.open(accepted, self.now, &mut self.counters) {
-                self.broker.handle(self.now, Input::Connected { connection, peer, holder: None });
-                self.carry_out();
-            }
+            self.sockets.open(accepted, self.now, &mut self.counters);
         }
     }
 
@@ -310,7 +315,12 @@ impl DataPlane {
         let mut reading = std::mem::take(&mut self.reading);
         self.sockets.take_readable(&mut reading);
         for connection in reading.drain(..) {
-            if self.sockets.read(connection, &mut self.scratch, self.now, &mut self.counters) {
+            let is_in = match self.sockets.read(connection, &mut self.scratch, self.now, &mut self.counters) {
+                Brought::Bytes => true,
+                Brought::Opening => self.meet(connection),
+                Brought::Nothing => false,
+            };
+            if is_in {
                 self.decide(connection);
             }
         }
@@ -349,6 +359,35 @@ impl DataPlane {
         self.sockets.set_aside(connection, &mut self.scratch, &mut self.counters);
     }
 
+    /// Looks at the first bytes of a connection. Returns whether it is in now.
+    fn meet(&mut self, connection: ConnectionId) -> bool {
+        let arrived = self.sockets.meet(connection, &mut self.scratch, self.now, &mut self.counters);
+        let Some(Arrived { peer, holder, waited }) = arrived else {
+            // What it keeps of a record that has come in part counts like everything else.
+            self.sockets.go_on(connection, &mut self.counters);
+            return false;
+        };
+        let peer = peer.to_string();
+        self.broker.handle(self.now, Input::Connected { connection, peer, holder, waited });
+        self.carry_out();
+        true
+    }
+
+    /// Puts other keys in place of those before. Returns how many connections are closed by that.
+    fn rekey(&mut self, Replacement { ring, removed_keys, rights }: Replacement) -> usize {
+        let closed = self.sockets.rekey(ring, &removed_keys);
+        for (holder, rights) in rights {
+            self.broker.handle(self.now, Input::Rights { holder, rights });
+            self.carry_out();
+        }
+        // Of those whose holder is gone the core knows that already.
+        for &connection in &closed {
+            self.broker.handle(self.now, Input::KeyRemoved { connection });
+            self.carry_out();
+        }
+        closed.len()
+    }
+
     /// Hands the next frame of what was read to the core. Returns whether there was one.
     fn decide_next(&mut self, connection: ConnectionId) -> bool {
         let Some(next) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
@@ -382,6 +421,7 @@ impl DataPlane {
             self.carry_out();
         }
         self.sockets.end_farewells(self.now);
+        self.sockets.end_greetings(self.now, &mut self.counters);
         self.sockets.end_stalls(&mut self.counters);
         if self.give_up.is_some_and(|time| time <= self.now) {
             self.leave(false);

@@ -9,14 +9,18 @@ use super::counters::Counters;
 use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
-use answerback_broker::{ConnectionId, Disconnect, Time};
+use super::transport::{Deadlines, Door, Met, Stranger, Transport};
+use crate::keys::Ring;
+use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
+use answerback_protocol::sealed::KeyId;
 use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod guard;
@@ -30,6 +34,27 @@ pub(super) struct Bounds {
     pub(super) outbox_bytes: usize,
     /// Bytes that may wait for all of them.
     pub(super) outbox_bytes_in_all: usize,
+    /// How long a connection may take until it has said hello; the core sees to it once it knows the connection.
+    pub(super) handshake: Duration,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// Nothing that anybody must look at.
+    Nothing,
+    /// Bytes of a connection that is not in yet.
+    Opening,
+    /// Bytes, and maybe frames, of one that the core knows.
+    Bytes,
+}
+
+/// A connection that has come in, for the core to be told of.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) peer: SocketAddr,
+    pub(super) holder: Option<Holder>,
+    pub(super) waited: Duration,
 }
 
 /// Connections over the limit that are told so and seen to their end; further ones are closed without a word.
@@ -50,6 +75,7 @@ const WRITE_EARLY_BYTES: usize = 256 << 10;
 pub(super) struct Sockets {
     registry: Registry,
     bounds: Bounds,
+    door: Door,
     table: Table,
     buffers: Buffers,
     /// Those that may have something to read. Each stands there once.
@@ -62,6 +88,8 @@ pub(super) struct Sockets {
     ended: VecDeque<(ConnectionId, Disconnect)>,
     /// Connections being closed, by the time at which patience ends.
     farewells: VecDeque<(Time, ConnectionId)>,
+    /// Connections that are not in yet.
+    greetings: Deadlines,
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
@@ -79,10 +107,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, bounds: Bounds, limits: Limits) -> Self {
+    pub(super) fn new(registry: Registry, bounds: Bounds, door: Door, limits: Limits) -> Self {
         Self {
             registry,
             bounds,
+            door,
             table: Table::default(),
             buffers: Buffers::default(),
             to_read: Vec::new(),
@@ -90,6 +119,7 @@ impl Sockets {
             writing: Vec::new(),
             ended: VecDeque::new(),
             farewells: VecDeque::new(),
+            greetings: Deadlines::default(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
             limits,
@@ -121,27 +151,22 @@ impl Sockets {
         self.limits.admission.known()
     }
 
-    /// Takes a new connection in and returns its id, or turns it away.
-    pub(super) fn open(
-        &mut self,
-        accepted: (TcpStream, SocketAddr),
-        now: Time,
-        counters: &mut Counters,
-    ) -> Option<ConnectionId> {
-        let (stream, peer) = self.let_in(accepted, counters)?;
+    /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
+    pub(super) fn open(&mut self, accepted: (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
+        let Some((stream, peer)) = self.let_in(accepted, counters) else { return };
         if self.table.len() >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
-            return None;
+            return;
         }
-        let id = self.admit(stream, peer)?;
-        self.table.get_mut(id)?.known = true;
-        self.count(id);
-        counters.accepted += 1;
-        Some(id)
+        if let Some(id) = self.admit(stream, peer, now) {
+            self.greetings.push(now + self.bounds.handshake, id);
+            self.count(id);
+            counters.accepted += 1;
+        }
     }
 
-    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) -> Option<ConnectionId> {
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr, now: Time) -> Option<ConnectionId> {
         // Frames are written in batches already; waiting for more would only delay them. It fails on a broken socket only.
         let prepared = stream.set_nodelay(true);
         let id = self.table.reserve();
@@ -153,7 +178,7 @@ impl Sockets {
             return None;
         }
         let watch = self.watch(peer);
-        self.table.fill(id, Connection::new(stream, peer, self.bounds.frame_bytes, watch));
+        self.table.fill(id, Connection::new(stream, peer, now, self.bounds.frame_bytes, watch));
         Some(id)
     }
 
@@ -172,7 +197,7 @@ impl Sockets {
     }
 
     fn tell_and_close(&mut self, stream: TcpStream, peer: SocketAddr, message: String) {
-        if let Some(id) = self.admit(stream, peer) {
+        if let Some(id) = self.admit(stream, peer, self.now) {
             self.tell(id, message, &mut Counters::default());
             self.close(id, self.now);
         }
@@ -203,12 +228,18 @@ impl Sockets {
         in_sockets || !self.ended.is_empty() || !self.left_over.is_empty()
     }
 
-    /// Reads a connection once. Returns whether frames may have come.
-    pub(super) fn read(&mut self, id: ConnectionId, scratch: &mut Scratch, now: Time, counters: &mut Counters) -> bool {
+    /// Reads a connection once.
+    pub(super) fn read(
+        &mut self,
+        id: ConnectionId,
+        scratch: &mut Scratch,
+        now: Time,
+        counters: &mut Counters,
+    ) -> Brought {
         if !self.may_read(id, counters) {
-            return false;
+            return Brought::Nothing;
         }
-        let Some(connection) = self.table.get_mut(id) else { return false };
+        let Some(connection) = self.table.get_mut(id) else { return Brought::Nothing };
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
@@ -219,19 +250,83 @@ impl Sockets {
                     connection.to_read = true;
                     self.to_read.push(id);
                 }
-                connection.phase == Phase::Open && count > 0
+                match connection.phase == Phase::Open && count > 0 {
+                    true if connection.known => Brought::Bytes,
+                    true => Brought::Opening,
+                    false => Brought::Nothing,
+                }
             }
-            Ok(Came::Nothing) => false,
+            Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
                 self.peer_left(id, now);
-                false
+                Brought::Nothing
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
                 self.remove(id);
-                false
+                Brought::Nothing
             }
         }
+    }
+
+    /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
+    pub(super) fn meet(
+        &mut self,
+        id: ConnectionId,
+        scratch: &mut Scratch,
+        now: Time,
+        counters: &mut Counters,
+    ) -> Option<Arrived> {
+        let connection = self.table.get_mut(id)?;
+        match self.door.meet(connection, scratch) {
+            Met::Later => None,
+            Met::Greeted(answer) => {
+                self.say(id, &answer);
+                None
+            }
+            Met::In(holder) => {
+                connection.known = true;
+                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
+            }
+            Met::Stranger(stranger) => {
+                self.refuse(id, &stranger, now, counters);
+                None
+            }
+        }
+    }
+
+    /// Tells a connection that is not in why it will not be, in its own language, and closes it.
+    fn refuse(&mut self, id: ConnectionId, stranger: &Stranger, now: Time, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        counters.stranger(stranger.kind());
+        self.door.strangers.log(stranger, connection.peer, now);
+        self.say(id, &stranger.answer());
+        self.close(id, now);
+    }
+
+    /// Appends bytes that are no frame to an outbox that is not sealed.
+    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
+        self.outbox_bytes += connection.outbox.push_bytes(bytes);
+        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
+            self.to_write.push(id);
+        }
+    }
+
+    /// Refuses those that have not said in time what they are.
+    pub(super) fn end_greetings(&mut self, now: Time, counters: &mut Counters) {
+        while let Some(id) = self.greetings.pop(now) {
+            let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
+                continue;
+            };
+            let greeted = matches!(connection.transport, Transport::Greeted(_));
+            self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
+        }
+    }
+
+    /// When the next one must have said what it is.
+    pub(super) fn next_greeting(&mut self) -> Option<Time> {
+        self.greetings.next(|id| self.table.get_mut(id).is_some_and(|connection| connection.is_outside()))
     }
 
     /// The next frame of the read before, while the connection is open.
@@ -290,6 +385,24 @@ impl Sockets {
         self.weigh(id);
     }
 
+    /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
+    pub(super) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
+        self.door.rekey(ring);
+        let mut found = Vec::new();
+        for id in self.table.ids() {
+            let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
+            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
+                found.push(id);
+            }
+        }
+        for id in &found {
+            if self.table.get_mut(*id).is_some_and(|connection| connection.is_outside()) {
+                self.remove(*id);
+            }
+        }
+        found
+    }
+
     /// Closes all connections, each once everything sent to it is written.
     pub(super) fn close_all(&mut self, now: Time) {
         for id in self.table.ids() {
@@ -321,7 +434,7 @@ impl Sockets {
         match connection.outbox.write_to(&mut connection.stream, &mut self.buffers) {
             Ok(written) => {
                 counters.bytes_out += written.bytes as u64;
-                self.outbox_bytes -= written.bytes;
+                self.outbox_bytes -= written.freed;
                 connection.blocked = written.blocked;
                 let goes_on = !written.blocked && !connection.outbox.is_empty();
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {

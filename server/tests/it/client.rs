@@ -1,9 +1,14 @@
-//! A client made of one blocking socket: it says frames and hears frames.
+//! A client made of one blocking socket: it says frames and hears frames, as they are or sealed.
 
 use crate::place::PATIENCE;
 use answerback_protocol::envelope::Envelope;
-use answerback_protocol::frames::{Answer, Deliver, ErrorNotice, Goaway, Hello, Reply, Request, Serve, Welcome};
-use answerback_protocol::{ClientFrame, DeliveryId, Name, RequestId, ServerFrame, SessionId};
+use answerback_protocol::frames::{
+    Answer, Deliver, ErrorNotice, Goaway, Hello, Publish, Reply, Request, Serve, Subscribe, Welcome,
+};
+use answerback_protocol::sealed::{
+    ANSWER_BYTES, Channel, Entropy, Greeting, Key, KeyId, SECRET_BYTES, SealedReader, SealedWriter, Secret,
+};
+use answerback_protocol::{ClientFrame, DeliveryId, Name, Pattern, RequestId, ServerFrame, SessionId};
 use bytes::BytesMut;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +17,9 @@ use std::time::Instant;
 
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
+    /// Frames, opened if they came sealed.
     received: BytesMut,
+    channel: Option<(SealedWriter, SealedReader)>,
 }
 
 /// What a client heard: a head, as JSON text to be read again, and data.
@@ -28,7 +35,32 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, received: BytesMut::new() }
+        Self { socket, received: BytesMut::new(), channel: None }
+    }
+
+    /// Connects with a key and says nothing yet.
+    pub(crate) fn greeted(address: SocketAddr, key: &Key) -> Self {
+        let mut client = Self::connect(address);
+        let (greeting, bytes) = greeting(key);
+        client.socket.write_all(&bytes).unwrap();
+        client.finish(greeting);
+        client
+    }
+
+    /// Reads the answer to a greeting.
+    pub(crate) fn finish(&mut self, greeting: Greeting) {
+        let mut answer = [0; ANSWER_BYTES];
+        self.socket.read_exact(&mut answer).unwrap();
+        let Channel { sealer, opener } = greeting.read(&answer).unwrap();
+        self.channel = Some((SealedWriter::new(sealer), SealedReader::new(opener)));
+    }
+
+    /// Connects with a key, says hello and is welcomed.
+    pub(crate) fn sealed(address: SocketAddr, key: &Key, name: &str) -> Self {
+        let mut client = Self::greeted(address, key);
+        client.say(&hello(name), b"");
+        let _: Welcome<'_> = client.hear().welcome();
+        client
     }
 
     /// Connects, says hello and is welcomed.
@@ -43,22 +75,49 @@ impl Client {
     /// Connects and serves an action.
     pub(crate) fn serving(address: SocketAddr, action: &str, credit: u32) -> Self {
         let mut handler = Self::welcomed(address, "handler");
-        handler.say(&ClientFrame::Serve(Serve { action: Name::new(action).unwrap(), credit }), b"");
-        assert!(matches!(handler.hear().frame(), ServerFrame::Serving(_)));
+        handler.serve(action, credit);
         handler
     }
 
-    pub(crate) fn say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) {
-        let mut bytes = BytesMut::new();
-        frame.write(data, &mut bytes);
-        self.socket.write_all(&bytes).unwrap();
+    /// Serves an action.
+    pub(crate) fn serve(&mut self, action: &str, credit: u32) {
+        self.try_serve(action, credit);
+        assert!(matches!(self.hear().frame(), ServerFrame::Serving(_)));
     }
 
-    /// The same, where the server may have closed the connection.
-    pub(crate) fn try_say(&mut self, frame: &ClientFrame<'_>) -> io::Result<()> {
-        let mut bytes = BytesMut::new();
-        frame.write(b"", &mut bytes);
+    /// The same, if it may.
+    pub(crate) fn try_serve(&mut self, action: &str, credit: u32) {
+        self.say(&ClientFrame::Serve(Serve { action: Name::new(action).unwrap(), credit }), b"");
+    }
+
+    pub(crate) fn subscribe(&mut self, topic: &str) {
+        self.say(&ClientFrame::Subscribe(Subscribe { topic: Pattern::new(topic).unwrap(), group: None }), b"");
+    }
+
+    pub(crate) fn publish(&mut self, id: u64, topic: &str, data: &[u8]) {
+        let topic = Pattern::topic(topic).unwrap();
+        self.say(&ClientFrame::Publish(Publish { topic, id: RequestId::new(id) }), data);
+    }
+
+    pub(crate) fn say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) {
+        self.try_say(frame, data).unwrap();
+    }
+
+    pub(crate) fn try_say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) -> io::Result<()> {
+        let bytes = self.wire(&[(frame, data)]);
         self.socket.write_all(&bytes)
+    }
+
+    /// What these frames are on the wire; on a sealed connection they share records.
+    pub(crate) fn wire(&mut self, frames: &[(&ClientFrame<'_>, &[u8])]) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        frames.iter().for_each(|(frame, data)| frame.write(data, &mut bytes));
+        let Some((writer, _)) = &mut self.channel else { return bytes.to_vec() };
+        writer.append(&bytes).unwrap();
+        writer.finish().unwrap();
+        let sealed = writer.sealed().to_vec();
+        writer.advance(sealed.len());
+        sealed
     }
 
     pub(crate) fn call(&mut self, id: u64, action: &str, data: &[u8]) {
@@ -68,9 +127,7 @@ impl Client {
     /// The same, where the server may have closed the connection.
     pub(crate) fn try_call(&mut self, id: u64, action: &str, data: &[u8]) -> io::Result<()> {
         let request = Request::call(RequestId::new(id).unwrap(), Name::new(action).unwrap());
-        let mut bytes = BytesMut::new();
-        ClientFrame::from(request).write(data, &mut bytes);
-        self.socket.write_all(&bytes)
+        self.try_say(&request.into(), data)
     }
 
     /// Sends a request for whose answer nobody waits.
@@ -144,7 +201,13 @@ impl Client {
             let mut piece = [0; 64 << 10];
             match self.socket.read(&mut piece)? {
                 0 => return Ok(None),
-                count => self.received.extend_from_slice(&piece[..count]),
+                count => match &mut self.channel {
+                    None => self.received.extend_from_slice(&piece[..count]),
+                    Some((_, reader)) => {
+                        reader.sealed().extend_from_slice(&piece[..count]);
+                        reader.open(&mut self.received).unwrap();
+                    }
+                },
             }
         }
     }
@@ -200,6 +263,19 @@ impl Heard {
             other => panic!("not goaway: {other:?}"),
         }
     }
+}
+
+/// A key with this id, whose secret is this byte.
+pub(crate) fn key(id: &str, byte: u8) -> Key {
+    Key { id: KeyId::new(id).unwrap(), secret: Secret::new([byte; SECRET_BYTES]) }
+}
+
+/// A greeting with an ephemeral key that no other one has.
+pub(crate) fn greeting(key: &Key) -> (Greeting, Vec<u8>) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut entropy = [0; 32];
+    entropy[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Greeting::new(key, Entropy::new(entropy)).unwrap()
 }
 
 /// A hello with a session that no other one has.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_greetings;
 mod calls;
 mod client;
 mod disks;
@@ -11,8 +12,12 @@ mod limits;
 mod place;
 mod process;
 mod process_flags;
+mod process_keys;
 mod process_signals;
 mod process_store;
+mod reload;
+mod rights;
+mod sealed;
 mod store;
 mod store_faults;
 mod strangers;

@@ -85,7 +85,7 @@ fn an_address_that_keeps_failing_is_not_listened_to_for_a_while() {
     assert_eq!(inside.hear().data, b"1");
     wait_for("the end of the rest", || {
         let mut client = Client::connect(address);
-        client.try_say(&crate::client::hello("patient")).ok()?;
+        client.try_say(&crate::client::hello("patient"), b"").ok()?;
         client.try_hear().ok()?.filter(Heard::is_welcome)
     });
     assert!(scan().len() > 100, "a hello makes up for it");

@@ -316,7 +316,10 @@ pub(crate) async fn connect(world: &Arc<World>) -> io::Result<DuplexStream> {
     let (line, ends) = Line::new();
     inside.lines.insert(id, line);
     world.note(&mut inside, &format!("{} opens", line::name(id)));
-    world.give(&mut inside, Input::Connected { connection: id, peer: format!("simulated:{number}"), holder: None });
+    world.give(
+        &mut inside,
+        Input::Connected { connection: id, peer: format!("simulated:{number}"), holder: None, waited: Duration::ZERO },
+    );
     // Tasks that have ended are let go, so that they do not pile up.
     while inside.tasks.try_join_next().is_some() {}
     inside.tasks.spawn(line::carry(Arc::clone(world), id, broker, ends, random));

@@ -30,7 +30,10 @@ fn world() -> World {
     chunks.send(Chunk::End { complete: true }).unwrap();
     let links = Links { journal, snapshots, sends, was_clean: true };
     let mut broker = Broker::new(Settings { has_store: true, ..Settings::default() });
-    broker.handle(at(0), Input::Connected { connection: CLIENT, peer: "test".to_owned(), holder: None });
+    broker.handle(
+        at(0),
+        Input::Connected { connection: CLIENT, peer: "test".to_owned(), holder: None, waited: Duration::ZERO },
+    );
     let session = SessionId::new(7);
     let hello = Hello { protocol: (1, 1), name: "test".into(), session, agent: None };
     let hello = ClientFrame::from(hello);

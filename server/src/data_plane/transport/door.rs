@@ -1,0 +1,135 @@
+//! Looks at what a connection says first, and decides whether it may come in. Costly work is done for nobody who does not have a key.
+
+use super::super::connection::Connection;
+use super::strangers::{Stranger, Strangers};
+use super::{Greeted, Transport};
+use crate::keys::Ring;
+use answerback_broker::Holder;
+use answerback_protocol::inbox::{Inbox, Scratch};
+use answerback_protocol::sealed::{ANSWER_BYTES, Channel, Entropy, Opening, Preamble};
+use std::sync::Arc;
+
+/// Who may come in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// None on a server without keys.
+    ring: Option<Arc<Ring>>,
+    frame_bytes: u32,
+    pub(crate) strangers: Strangers,
+}
+
+/// What came of looking at a connection.
+#[derive(Debug)]
+pub(crate) enum Met {
+    /// More must come.
+    Later,
+    /// It is answered with these bytes, and its first record must come.
+    Greeted([u8; ANSWER_BYTES]),
+    /// It comes in. What it has said besides is in its inbox.
+    In(Option<Holder>),
+    /// It does not.
+    Stranger(Stranger),
+}
+
+impl Door {
+    pub(crate) fn new(ring: Option<Arc<Ring>>, frame_bytes: u32) -> Self {
+        Self { ring, frame_bytes, strangers: Strangers::default() }
+    }
+
+    /// Other keys hold from now on.
+    pub(crate) fn rekey(&mut self, ring: Arc<Ring>) {
+        self.ring = Some(ring);
+    }
+
+    /// Looks at what was just read from a connection that is not in yet.
+    pub(crate) fn meet(&self, connection: &mut Connection, scratch: &mut Scratch) -> Met {
+        match connection.transport {
+            Transport::Greeted(_) => self.first_record(connection, scratch),
+            _ => self.first_bytes(connection, scratch),
+        }
+    }
+
+    fn first_bytes(&self, connection: &mut Connection, scratch: &mut Scratch) -> Met {
+        let came = connection.inbox.0.unread(scratch);
+        match (Opening::of(came), &self.ring) {
+            (None, _) => {
+                connection.inbox.0.park(scratch);
+                Met::Later
+            }
+            (Some(Opening::Sealed), Some(ring)) => self.greet(ring, connection, scratch),
+            (Some(Opening::Sealed), None) => Met::Stranger(Stranger::Sealed),
+            (Some(Opening::Http), _) => Met::Stranger(Stranger::Http),
+            (Some(Opening::Tls), _) => Met::Stranger(Stranger::Tls),
+            (Some(Opening::Plain), Some(_)) => Met::Stranger(Stranger::Plain),
+            (Some(Opening::Unknown), Some(_)) => Met::Stranger(Stranger::Unknown),
+            // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
+            (Some(Opening::Plain | Opening::Unknown), None) => {
+                connection.transport = Transport::Plain;
+                Met::In(None)
+            }
+        }
+    }
+
+    fn greet(&self, ring: &Ring, connection: &mut Connection, scratch: &mut Scratch) -> Met {
+        let came = connection.inbox.0.unread(scratch);
+        let preamble = match Preamble::peek(came) {
+            Ok(Some(preamble)) => preamble,
+            Ok(None) => {
+                connection.inbox.0.park(scratch);
+                return Met::Later;
+            }
+            Err(error) => return Met::Stranger(Stranger::Preamble(error)),
+        };
+        if preamble.total() != came.len() {
+            return Met::Stranger(Stranger::Hasty);
+        }
+        let Some(entropy) = entropy() else { return Met::Stranger(Stranger::NoChance) };
+        let accepted = match ring.key(preamble.key_id()) {
+            Some(key) => preamble.accept(key, entropy),
+            None => Err(preamble.reject_unknown(entropy)),
+        };
+        let key = preamble.key_id().clone();
+        match accepted {
+            Ok((Channel { sealer, opener }, answer)) => {
+                connection.inbox.0 = Inbox::sealed(self.frame_bytes, opener);
+                connection.transport = Transport::Greeted(Box::new(Greeted { key, sealer }));
+                Met::Greeted(answer)
+            }
+            Err(_) => Met::Stranger(Stranger::Key(key)),
+        }
+    }
+
+    fn first_record(&self, connection: &mut Connection, scratch: &mut Scratch) -> Met {
+        match connection.inbox.0.open_record(scratch) {
+            Ok(true) => {}
+            Ok(false) => {
+                connection.inbox.0.park(scratch);
+                return Met::Later;
+            }
+            Err(_) => return Met::Stranger(Stranger::Record),
+        }
+        let Transport::Greeted(greeted) = std::mem::replace(&mut connection.transport, Transport::Unknown) else {
+            return Met::Stranger(Stranger::Record);
+        };
+        let Greeted { key, sealer } = *greeted;
+        let Some(holder) = self.ring.as_ref().and_then(|ring| ring.holder_of(&key)) else {
+            return Met::Stranger(Stranger::Record);
+        };
+        // Who could seal a record has read our answer to its end, so nothing in the clear is left to be written.
+        connection.outbox.seal(sealer);
+        connection.transport = Transport::Sealed(key);
+        Met::In(Some(holder))
+    }
+}
+
+/// Random bytes for one handshake.
+fn entropy() -> Option<Entropy> {
+    let mut bytes = [0; 32];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Some(Entropy::new(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "the system gives no random bytes, so nobody can be greeted");
+            None
+        }
+    }
+}

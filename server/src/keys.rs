@@ -1,0 +1,306 @@
+//! The keys of a server: as they are given to it, as the data plane looks them up, and how they are read again while it runs.
+//!
+//! ```text
+//!  Keys ── at the start ──► Ring ──► data plane          looked up by each handshake, never read from a disk there
+//!   │ source                 ▲
+//!   └──► KeyControl ─────────┘ Replacement: the new ring, and what differs
+//!        read and checked on the thread of whoever asks: SIGHUP, POST /reload
+//! ```
+//!
+//! A file that is bad changes nothing: it is read to its end before anything is replaced.
+
+use crate::control::{Command, Control};
+use answerback_broker::{Holder, Rights};
+use answerback_keys::{HolderEntry, Key, KeyId, KeyRing, RingSource, SourceError};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the data plane may take to put new keys to use. `answerback reload` waits a second longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// Keys for a server, and where they came from if they can be read again.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    ring: KeyRing,
+    source: Option<RingSource>,
+}
+
+impl Keys {
+    /// Keys that the program has itself. They are exchanged with [`KeyControl::replace`].
+    pub fn of(ring: KeyRing) -> Self {
+        Self { ring, source: None }
+    }
+
+    /// Reads keys from where they are. They are read again by [`KeyControl::reload`].
+    pub fn read(source: RingSource) -> Result<Self, SourceError> {
+        Ok(Self { ring: source.read()?, source: Some(source) })
+    }
+
+    /// Who holds which key, and may do what.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// Where they were read.
+    pub fn source(&self) -> Option<&RingSource> {
+        self.source.as_ref()
+    }
+}
+
+/// Keys as the data plane has them: with the rights of each holder in the form that the core takes, made once.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    keys: KeyRing,
+    rights: HashMap<Arc<str>, Arc<Rights>>,
+}
+
+impl Ring {
+    pub(crate) fn new(keys: KeyRing) -> Self {
+        let rights = keys.holders().iter().map(|holder| (Arc::clone(&holder.id), Arc::new(rights_of(holder))));
+        Self { rights: rights.collect(), keys }
+    }
+
+    /// The key with this id.
+    pub(crate) fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.keys.find(id.as_str()).map(|(_, key)| key)
+    }
+
+    /// Who has a key, as the core wants to know it.
+    pub(crate) fn holder_of(&self, key: &KeyId) -> Option<Holder> {
+        let (id, rights) = self.rights.get_key_value(key.holder())?;
+        Some(Holder { id: Arc::clone(id), rights: Arc::clone(rights) })
+    }
+}
+
+fn rights_of(holder: &HolderEntry) -> Rights {
+    let HolderEntry { call, serve, publish, subscribe, admin, .. } = holder;
+    let patterns = |patterns: &Vec<answerback_keys::Pattern<'static>>| patterns.iter().cloned().collect();
+    Rights {
+        call: patterns(call),
+        serve: patterns(serve),
+        publish: patterns(publish),
+        subscribe: patterns(subscribe),
+        admin: *admin,
+    }
+}
+
+/// A new ring for the data plane, and what it must do about the one before.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub(crate) ring: Arc<Ring>,
+    /// Keys whose connections are closed.
+    pub(crate) removed_keys: HashSet<KeyId>,
+    /// Holders that may do other things now, or are gone.
+    pub(crate) rights: Vec<(Arc<str>, Option<Arc<Rights>>)>,
+}
+
+/// What came of reading keys again. Ids only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Holders that there are now.
+    pub holders: usize,
+    /// Keys that there are now.
+    pub keys: usize,
+    /// Holders that are new.
+    pub added: Vec<Arc<str>>,
+    /// Holders that are gone.
+    pub removed: Vec<Arc<str>>,
+    /// Holders with other keys or rights.
+    pub changed: Vec<Arc<str>>,
+    /// Connections that were closed, because their key is gone.
+    pub closed: usize,
+}
+
+impl Reloaded {
+    /// As one JSON object, which `answerback reload` reads.
+    pub(crate) fn json(&self) -> String {
+        let Self { holders, keys, added, removed, changed, closed } = self;
+        let [added, removed, changed] =
+            [added, removed, changed].map(|ids| ids.iter().map(|id| &**id).collect::<Vec<_>>());
+        let object = serde_json::json!({
+            "holders": holders, "keys": keys, "added": added, "removed": removed, "changed": changed, "closed": closed
+        });
+        format!("{object}\n")
+    }
+}
+
+/// Names that a line of the log lists of each kind.
+const LISTED_MAX: usize = 10;
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} holders, {} keys", self.holders, self.keys)?;
+        for (what, ids) in [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)] {
+            if !ids.is_empty() {
+                let more = if ids.len() > LISTED_MAX { " …" } else { "" };
+                write!(f, "; {what} {}: {}{more}", ids.len(), ids[..ids.len().min(LISTED_MAX)].join(" "))?;
+            }
+        }
+        write!(f, "; {} connections closed", self.closed)
+    }
+}
+
+/// Why a server goes on with the keys that it has.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// It was started without keys.
+    NoKeys,
+    /// Its keys were given by the program that it runs in.
+    NoSource,
+    /// They cannot be read, or something in them is wrong.
+    Source(SourceError),
+    /// The data plane does not answer, or has ended.
+    Silent,
+}
+
+/// Exchanges the keys of a running server. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct KeyControl {
+    control: Control,
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    source: Option<RingSource>,
+    /// What the data plane has. None on a server without keys. Locked while keys are exchanged, so that it is done once at a time.
+    ring: Mutex<Option<Arc<Ring>>>,
+}
+
+impl KeyControl {
+    pub(crate) fn new(keys: Option<&Keys>, ring: Option<Arc<Ring>>, control: Control) -> Self {
+        let source = keys.and_then(|keys| keys.source.clone());
+        Self { control, held: Arc::new(Held { source, ring: Mutex::new(ring) }) }
+    }
+
+    /// Reads the keys again from where they were read at the start. Waits for the disk and for the data plane, so it is not for async code.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.exchange(|source| source.ok_or(ReloadError::NoSource)?.read().map_err(ReloadError::Source))
+    }
+
+    /// The same with keys that the program has.
+    pub fn replace(&self, keys: KeyRing) -> Result<Reloaded, ReloadError> {
+        self.exchange(|_| Ok(keys))
+    }
+
+    fn exchange(
+        &self,
+        read: impl FnOnce(Option<&RingSource>) -> Result<KeyRing, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let mut ring = self.held.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = ring.as_ref().ok_or(ReloadError::NoKeys)?;
+        let (replacement, mut reloaded) = replacement(before, read(self.held.source.as_ref())?);
+        let after = Arc::clone(&replacement.ring);
+        let (tell, told) = sync_channel(1);
+        if !self.control.try_send(Command::Rekey(replacement, tell)) {
+            return Err(ReloadError::Silent);
+        }
+        // It will be put to use, even if nobody hears of that in time.
+        *ring = Some(after);
+        reloaded.closed = told.recv_timeout(ANSWER_WITHIN).map_err(|_| ReloadError::Silent)?;
+        Ok(reloaded)
+    }
+}
+
+/// What must be done so that `keys` take the place of `before`.
+fn replacement(before: &Ring, keys: KeyRing) -> (Replacement, Reloaded) {
+    let changes = before.keys.changes(&keys);
+    let mut ring = Ring::new(keys);
+    let mut rights = Vec::new();
+    for (id, now) in &mut ring.rights {
+        match before.rights.get(id) {
+            // The same rights stay the same thing, shared with the sessions that have them.
+            Some(same) if same == now => *now = Arc::clone(same),
+            Some(_) => rights.push((Arc::clone(id), Some(Arc::clone(now)))),
+            None => {}
+        }
+    }
+    rights.extend(changes.removed.iter().map(|id| (Arc::clone(id), None)));
+    // The core is told in one order, whatever the order in the table.
+    rights.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let reloaded = Reloaded {
+        holders: ring.keys.holders().len(),
+        keys: ring.keys.key_count(),
+        added: changes.added,
+        removed: changes.removed,
+        changed: changes.changed,
+        closed: 0,
+    };
+    let removed_keys = changes.removed_keys.into_iter().collect();
+    (Replacement { ring: Arc::new(ring), removed_keys, rights }, reloaded)
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKeys => write!(f, "there is nothing to reload: this server has no keys; start it with --keys FILE"),
+            Self::NoSource => {
+                write!(f, "there is nothing to reload: the keys were given by the program that this server runs in")
+            }
+            Self::Source(error) => error.fmt(f),
+            Self::Silent => write!(f, "the data plane does not answer"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Source(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use answerback_keys::{Pattern, Secret};
+
+    fn entry(id: &str, byte: u8, call: &str) -> HolderEntry {
+        let key = Key { id: KeyId::new(id).unwrap(), secret: Secret::new([byte; 32]) };
+        let mut holder = KeyRing::of_one(key).holders()[0].clone();
+        holder.call = vec![Pattern::new(call).unwrap().into_static()];
+        holder
+    }
+
+    #[test]
+    fn only_what_changed_is_told_and_the_rest_is_shared() {
+        let before = Ring::new(KeyRing::new(vec![
+            entry("same", 1, "a"),
+            entry("other", 2, "a"),
+            entry("key", 3, "a"),
+            entry("gone", 4, "a"),
+        ]));
+        let now = vec![entry("same", 1, "a"), entry("other", 2, "b"), entry("key", 9, "a"), entry("new", 5, "a")];
+        let (replacement, reloaded) = replacement(&before, KeyRing::new(now));
+        let told: Vec<_> = replacement.rights.iter().map(|(id, rights)| (&**id, rights.is_some())).collect();
+        assert_eq!(told, [("gone", false), ("other", true)]);
+        let mut keys: Vec<_> = replacement.removed_keys.iter().map(KeyId::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["gone", "key"]);
+        assert!(Arc::ptr_eq(&before.rights["same"], &replacement.ring.rights["same"]));
+        assert!(Arc::ptr_eq(&before.rights["key"], &replacement.ring.rights["key"]));
+        assert_eq!((reloaded.holders, reloaded.keys, reloaded.closed), (4, 4, 0));
+        let names = |ids: &[Arc<str>]| ids.join(" ");
+        let lists = [names(&reloaded.added), names(&reloaded.removed), names(&reloaded.changed)];
+        assert_eq!(lists, ["new", "gone", "other key"]);
+        let line = "4 holders, 4 keys; added 1: new; removed 1: gone; changed 2: other key; 0 connections closed";
+        assert_eq!(reloaded.to_string(), line);
+        let json: serde_json::Value = serde_json::from_str(&reloaded.json()).unwrap();
+        assert_eq!((&json["holders"], &json["changed"][1], &json["closed"]), (&4.into(), &"key".into(), &0.into()));
+    }
+
+    #[test]
+    fn holders_come_with_the_rights_that_the_core_takes() {
+        let ring = Ring::new(KeyRing::new(vec![entry("billing/2", 1, "mail.*")]));
+        let holder = ring.holder_of(&KeyId::new("billing/2").unwrap()).unwrap();
+        let calls: Vec<_> = holder.rights.call.iter().collect();
+        assert_eq!((&*holder.id, calls, holder.rights.admin), ("billing", vec!["mail.*"], true));
+        assert!(ring.holder_of(&KeyId::new("web").unwrap()).is_none());
+        assert!(!format!("{ring:?}").contains("[1, 1"));
+    }
+}
