@@ -300,7 +300,11 @@ impl Sockets {
         let Some(connection) = self.table.get_mut(id) else { return };
         counters.stranger(stranger.kind());
         self.door.strangers.log(stranger, connection.peer, now);
-        self.say(id, &stranger.answer());
+        let answer = stranger.answer();
+        if answer.is_empty() {
+            return self.remove(id);
+        }
+        self.say(id, &answer);
         self.close(id, now);
     }
 
