@@ -130,7 +130,8 @@ impl Broker {
     /// A request is no longer with a handler. If the handler still has it, it is told to stop.
     pub(crate) fn undeliver(&mut self, key: Key<Request>) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        let State::Delivered { handler, delivery, .. } = request.state else { return };
+        let State::Delivered { handler, .. } = request.state else { return };
+        let delivery = request.delivery();
         request.state = State::Arrived;
         if let Some(action) = self.actions.get_mut(request.action) {
             action.in_flight -= 1;

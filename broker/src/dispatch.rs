@@ -103,14 +103,15 @@ impl Broker {
         let Some(action) = self.actions.get_mut(handler.action) else { return };
         request.attempt += 1;
         request.deliveries = request.deliveries.wrapping_add(1);
-        let mut id = delivery_id(request.origin, request.deliveries);
-        while session.deliveries.contains_key(&id.get()) {
-            id = DeliveryId::truncated(id.get() + 1);
+        while session.deliveries.contains_key(&request.delivery().get()) {
+            // Two of 2^53 alike: the next number makes another one.
+            request.deliveries = request.deliveries.wrapping_add(1);
         }
+        let id = request.delivery();
         self.deliveries += 1;
         let delivery = Delivery { request: Some(key), handler: to, number: self.deliveries, held: false };
         session.deliveries.insert(id.get(), delivery);
-        request.state = State::Delivered { handler: to, delivery: id, at: self.now };
+        request.state = State::Delivered { handler: to, at: self.now };
         action.turn += 1;
         action.in_flight += 1;
         self.in_flight += 1;

@@ -221,7 +221,7 @@ impl Broker {
         request.state = State::Sought;
         request.may_have_run |= doubtful || request.keeping.marked;
         // The delivery that the store knows of, and the next ones if there may have been more.
-        let known = request.keeping.marked.then(|| delivery_id(request.origin, request.deliveries).get());
+        let known = request.keeping.marked.then(|| request.delivery().get());
         let more = deliveries_tried(request).filter(|_| doubtful).map(|(_, id)| id);
         let ids: Vec<_> = known.into_iter().chain(more).collect();
         recovering.sought.push(key);
@@ -402,7 +402,8 @@ impl Broker {
         }
         self.in_flight += 1;
         if let Some(request) = self.requests.get_mut(key) {
-            request.state = State::Delivered { handler, delivery: DeliveryId::truncated(id), at: now };
+            debug_assert_eq!(request.delivery().get(), id, "the handler holds the delivery that was counted last");
+            request.state = State::Delivered { handler, at: now };
         }
         self.relist(handler);
         self.wheel.set(&mut self.requests, key);

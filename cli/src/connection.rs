@@ -39,6 +39,7 @@ pub(crate) async fn connect_with(
         builder = builder.address(address.as_str());
     }
     builder = builder.name(common.name.clone().unwrap_or_else(|| format!("answerback-{}", std::process::id())));
+    builder = common.secure.settle(builder).map_err(|error| Failure::new(Exit::Usage, error.what(), error.advice()))?;
     let client = settle(builder).connect().await.map_err(|error| Failure::no_server(error, &common.servers))?;
     Ok(Connected { client, took: from.elapsed() })
 }

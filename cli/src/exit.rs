@@ -2,7 +2,7 @@
 
 use crate::json::told;
 use crate::print::{Style, escaped, note, paint_error};
-use answerback::{Code, Error, Ran};
+use answerback::{Code, Error, Obstacle, Ran};
 use serde_json::{Value, json};
 use std::io;
 use std::process::ExitCode;
@@ -79,12 +79,27 @@ impl Failure {
     /// No connection to any of these.
     pub(crate) fn no_server(error: Error, servers: &[String]) -> Self {
         let why = trouble(&error);
+        let Some(obstacle) = error.obstacle() else { return Self::unconnected(error, servers) };
         let what = match servers {
-            [_] if why.starts_with("cannot connect") => why.to_owned(),
-            [one] => format!("cannot connect to {one}: {why}"),
+            [_] => why.to_owned(),
             _ => format!("cannot connect to any of {}: {why}", servers.join(", ")),
         };
-        let next = "start one with `answerback-server`, or say where it is with --server HOST:PORT".to_owned();
+        Self { exit: Exit::NoServer, what, lines: Vec::new(), next: way_past(obstacle).to_owned(), error: Some(error) }
+    }
+
+    /// For any reason that is no well-known obstacle: mistakes of ours among them.
+    fn unconnected(error: Error, servers: &[String]) -> Self {
+        if let Some((setting, rest)) = error.message().split_once(": ")
+            && let Some(flag) = flag_of(setting)
+        {
+            let (what, next) = rest.rsplit_once(": ").unwrap_or((rest, "`answerback --help` says what it takes"));
+            return Self::new(Exit::Usage, format!("{flag}: {what}"), next);
+        }
+        let what = match servers {
+            [one] => format!("cannot connect to {one}: {}", trouble(&error)),
+            _ => format!("cannot connect to any of {}: {}", servers.join(", "), trouble(&error)),
+        };
+        let next = way_past(Obstacle::Unreachable).to_owned();
         Self { exit: Exit::NoServer, what, lines: Vec::new(), next, error: Some(error) }
     }
 
@@ -141,7 +156,43 @@ impl Failure {
 
 /// What is wrong with a connection. The library's advice is for programmers; the one for people stands in the next line, or is not needed.
 pub(crate) fn trouble(error: &Error) -> &str {
-    error.message().split(": start a server").next().unwrap_or_default()
+    let message = error.message();
+    let advice = error.obstacle().map_or("", Obstacle::advice);
+    message.strip_suffix(advice).and_then(|what| what.strip_suffix(": ")).unwrap_or(message)
+}
+
+/// The flag for a setting of the library.
+fn flag_of(setting: &str) -> Option<&'static str> {
+    match setting {
+        "ca_file" => Some("--tls-ca"),
+        "server_name" => Some("--tls-server-name"),
+        "client_certificate" => Some("--tls-certificate"),
+        "tls" => Some("--tls"),
+        _ => None,
+    }
+}
+
+/// What to do about a server that cannot be connected to.
+fn way_past(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::KeyWanted => "--key-file FILE with a key that the server has, or ANSWERBACK_KEY_FILE",
+        Obstacle::KeyRefused => {
+            "--key-file FILE with a key that the server has; `answerback keys check` shows which it knows"
+        }
+        Obstacle::NoKeys => "connect without a key, or start the server with --key-file or --keys",
+        Obstacle::NotOurServer => "see whether --server is right, and whether the server has the same key",
+        Obstacle::OtherVersion => "use a tool and a server of the same version",
+        Obstacle::NotAnswerback => "--server HOST:PORT of an Answerback server, as its banner shows it",
+        Obstacle::Silent | Obstacle::Closed => {
+            "see whether --server is right, and what the log of the server says; it may have no keys"
+        }
+        Obstacle::Certificate => {
+            "--tls-ca FILE with the authority that signed it, or --tls-server-name NAME with the name in it"
+        }
+        Obstacle::TlsRefused => "see the log of the server; if it wants a certificate: --tls-certificate FILE",
+        Obstacle::NoTls => "connect without --tls, or start the server with --tls-certificate",
+        _ => "start one with `answerback-server`, or say where it is with --server HOST:PORT",
+    }
 }
 
 /// An error of a call, for scripts.
@@ -181,7 +232,7 @@ fn next(error: &Error, action: &str) -> String {
             None => "try again later, or start more handlers".to_owned(),
         },
         Code::Conflict => "use a new --key for a new request".to_owned(),
-        Code::Denied => "use a name that does not start with $, or one that you may use".to_owned(),
+        Code::Denied => "use a name that you may use; in the keys file of the server stands who may do what".to_owned(),
         Code::TooLarge => "send less, or raise --max-frame of the server".to_owned(),
         Code::Draining => "call again in a moment, or another server: --server HOST:PORT".to_owned(),
         Code::Unavailable => {

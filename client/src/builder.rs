@@ -6,6 +6,7 @@ use crate::link::{Connector, Reconnect, Tcp};
 use crate::shared::Shared;
 use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
 use answerback_protocol::names::is_sound;
+use answerback_protocol::sealed::Key;
 use answerback_protocol::{Code, Ran};
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,10 @@ use std::time::Duration;
 pub struct Builder {
     pub(crate) settings: Settings,
     retry_first_connection: bool,
+    /// What was wrong with the key that was given last.
+    key_mistake: Option<String>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::link::TlsOptions>,
 }
 
 /// The settings, once they are settled.
@@ -42,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) max_calls: usize,
     pub(crate) max_bytes: usize,
     pub(crate) connector: Arc<dyn Connector>,
+    /// Seals every connection.
+    pub(crate) key: Option<Key>,
     pub(crate) seed: Option<u64>,
 }
 
@@ -70,9 +77,13 @@ impl Builder {
                 max_calls: MAX_CALLS,
                 max_bytes: MAX_BYTES,
                 connector: Arc::new(Tcp),
+                key: None,
                 seed: None,
             },
             retry_first_connection: false,
+            key_mistake: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -176,6 +187,94 @@ impl Builder {
         self
     }
 
+    /// Seals every connection with this key, which the server has too. Without a key connections are plain. The key given last holds.
+    ///
+    /// ```
+    /// use answerback::{Client, Key, KeyId, Secret};
+    ///
+    /// # fn example(secret: [u8; 32]) -> Result<(), answerback::NotAKeyId> {
+    /// let key = Key { id: KeyId::new("billing")?, secret: Secret::new(secret) };
+    /// let builder = Client::builder("127.0.0.1:7040").key(key);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn key(mut self, key: Key) -> Self {
+        (self.settings.key, self.key_mistake) = (Some(key), None);
+        self
+    }
+
+    /// Seals every connection with the key in this file, as `answerback keygen -o FILE` makes it. The file is read now, once; what is wrong with it is told when
+    /// the client is started. A file that others can read is refused.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").key_file("/etc/answerback/billing.key");
+    /// # drop(builder);
+    /// ```
+    #[cfg(unix)]
+    #[must_use]
+    pub fn key_file(self, path: impl AsRef<std::path::Path>) -> Self {
+        let read = answerback_keys::read_key_file(path.as_ref());
+        self.key_or_mistake(read.map(Some).map_err(|error| format!("key_file: {error}")))
+    }
+
+    /// Seals every connection with the key of this text, `abk1:billing:…`, for programs that have it from a vault. Never write it into a program.
+    ///
+    /// ```
+    /// # fn example(of_a_vault: &str) {
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").key_text(of_a_vault);
+    /// # }
+    /// ```
+    #[cfg(unix)]
+    #[must_use]
+    pub fn key_text(self, text: &str) -> Self {
+        let read = answerback_keys::text::parse(text);
+        self.key_or_mistake(read.map(Some).map_err(|error| format!("key_text: it is not a key: {error}")))
+    }
+
+    /// Seals every connection with the key that the environment gives: the path of a key file in `ANSWERBACK_KEY_FILE`, the text of a key in `ANSWERBACK_KEY`, or the
+    /// systemd credential `answerback.key`. If it gives none, connections are plain, or sealed with the key that was given before.
+    ///
+    /// A client does this only where it is told to, so that a program is not changed by a variable that it does not know of. The tool `answerback` always does.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").key_from_environment();
+    /// # drop(builder);
+    /// ```
+    #[cfg(unix)]
+    #[must_use]
+    pub fn key_from_environment(self) -> Self {
+        use answerback_keys::{Given, KeySource};
+        let source = KeySource::of(&Given::by_environment(|name| std::env::var_os(name)));
+        let read = source.and_then(|source| source.map(|source| source.read()).transpose());
+        self.key_or_mistake(read.map_err(|error| error.to_string()))
+    }
+
+    #[cfg(unix)]
+    fn key_or_mistake(mut self, read: Result<Option<Key>, String>) -> Self {
+        match read {
+            Ok(Some(key)) => self.key(key),
+            Ok(None) => self,
+            Err(mistake) => {
+                self.key_mistake = Some(mistake);
+                self
+            }
+        }
+    }
+
+    /// Opens connections over TLS. Files are read when the client is started.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("broker.internal:7040").tls(answerback::TlsOptions::default());
+    /// # drop(builder);
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, options: crate::link::TlsOptions) -> Self {
+        self.tls = Some(options);
+        self
+    }
+
     /// Another way to open connections than plain TCP.
     ///
     /// ```
@@ -229,9 +328,19 @@ impl Builder {
         self.launch(false)
     }
 
-    fn launch(self, fail_first: bool) -> Result<Client, Error> {
+    fn launch(mut self, fail_first: bool) -> Result<Client, Error> {
         check(&self.settings)?;
+        self.settle().map_err(|mistake| Error::new(Code::BadRequest, Ran::No, mistake))?;
         Shared::launch(self.settings, fail_first)
+    }
+
+    /// What was given as a file must have been sound.
+    fn settle(&mut self) -> Result<(), String> {
+        #[cfg(feature = "tls")]
+        if let Some(options) = &self.tls {
+            self.settings.connector = Arc::new(options.connector()?);
+        }
+        self.key_mistake.take().map_or(Ok(()), Err)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one error type: why a call has no result, or why there is no connection.
 
 use crate::fault::Fault;
+use crate::obstacle::Obstacle;
 use answerback_protocol::{Code, Ran};
 use std::fmt;
 use std::time::Duration;
@@ -32,13 +33,14 @@ struct Inside {
     attempts: u32,
     retry_after: Option<Duration>,
     fault: Option<Fault>,
+    obstacle: Option<Obstacle>,
 }
 
 impl Error {
     /// An error made here, not by the broker.
     pub(crate) fn new(code: Code, ran: Ran, message: impl Into<String>) -> Self {
         let message = message.into().into();
-        Self(Box::new(Inside { code, message, ran, attempts: 0, retry_after: None, fault: None }))
+        Self(Box::new(Inside { code, message, ran, attempts: 0, retry_after: None, fault: None, obstacle: None }))
     }
 
     /// What the broker said.
@@ -51,6 +53,7 @@ impl Error {
             attempts: error.attempts,
             retry_after: error.retry_after.map(Duration::from_millis),
             fault: fault.map(|fault| Fault::received(&fault.code, &fault.message, fault.retryable, data)),
+            obstacle: None,
         }))
     }
 
@@ -67,6 +70,12 @@ impl Error {
     #[must_use]
     pub(crate) fn with_ran(mut self, ran: Ran) -> Self {
         self.0.ran = ran;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_obstacle(mut self, obstacle: Obstacle) -> Self {
+        self.0.obstacle = Some(obstacle);
         self
     }
 
@@ -148,6 +157,19 @@ impl Error {
     /// ```
     pub fn fault(&self) -> Option<&Fault> {
         self.0.fault.as_ref()
+    }
+
+    /// Why there is no connection, if that is what happened and it is known.
+    ///
+    /// ```
+    /// # async fn example() {
+    /// if let Err(error) = answerback::connect("127.0.0.1:7040").await {
+    ///     println!("{}", error.obstacle() == Some(answerback::Obstacle::Unreachable));
+    /// }
+    /// # }
+    /// ```
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        self.0.obstacle
     }
 
     /// Whether the same call may be made again: its work certainly did not run, or its handler said that it may succeed later; and it

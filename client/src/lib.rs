@@ -69,6 +69,7 @@ mod error;
 mod fault;
 mod leave;
 mod link;
+mod obstacle;
 mod raw;
 mod serve;
 mod session;
@@ -77,6 +78,7 @@ mod shared;
 mod signals;
 mod state;
 
+pub use answerback_protocol::sealed::{Key, KeyId, NotAKeyId, Secret};
 pub use answerback_protocol::{Code, Ran};
 pub use ask::{
     Answer, Broadcast, Call, CallFuture, CallWithInfo, Gathered, InfoFuture, Parts, Replies, Send, SendFuture, Tagged,
@@ -86,7 +88,10 @@ pub use client::{Client, connect};
 pub use error::Error;
 pub use fault::Fault;
 pub use leave::Drained;
+#[cfg(feature = "tls")]
+pub use link::TlsOptions;
 pub use link::{Connecting, Connector, Io, Reconnect, Tcp};
+pub use obstacle::Obstacle;
 pub use raw::Raw;
 pub use serve::{Context, Handler, Serve, Service};
 pub use session::words::{Counts, Info};

@@ -216,16 +216,16 @@ impl fmt::Display for DataDirError {
 impl std::error::Error for DataDirError {}
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A directory of its own for each test, removed at its end.
-    struct Place(PathBuf);
+    pub(crate) struct Place(pub(crate) PathBuf);
 
     impl Place {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
             let name = format!("answerback-dir-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             Self(std::env::temp_dir().join(name))

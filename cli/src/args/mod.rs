@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod keys;
 mod look;
+mod secure;
 mod serve;
 mod store;
 
@@ -12,6 +13,7 @@ pub(crate) use bench::Bench;
 pub(crate) use call::{Call, Send};
 pub(crate) use keys::{Keygen, Keys, KeysCheck, KeysCommand, Reload};
 pub(crate) use look::{Check, Completions, Explain, Ls, Man, SortBy, Top};
+pub(crate) use secure::Secure;
 pub(crate) use serve::{How, Serve};
 pub(crate) use store::{Drain, Export, Import, Inspect, Store, StoreCommand};
 
@@ -33,7 +35,9 @@ Errors go to standard error: one line with what happened, and one that starts wi
 
 Exit codes:   0 answered, 1 other, 2 usage, 3 fault of the handler, 4 no handler,
               5 timeout or expired, 6 cannot connect or not allowed
-Environment:  ANSWERBACK_SERVER (addresses with commas between them), NO_COLOR";
+Environment:  ANSWERBACK_SERVER (addresses with commas between them), NO_COLOR; a key:
+              ANSWERBACK_KEY_FILE, or ANSWERBACK_KEY with the text itself, or the systemd
+              credential answerback.key";
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -78,6 +82,9 @@ pub(crate) struct Common {
     /// Name that others see [default: answerback-PID]
     #[arg(help_heading = "Everywhere", long, global = true, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) secure: Secure,
 }
 
 #[derive(Debug, Subcommand)]

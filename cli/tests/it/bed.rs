@@ -156,7 +156,12 @@ fn start_server(place: &Path, listen: SocketAddr) -> Option<Running> {
 /// The tool, with nothing of this process's environment that it would listen to.
 pub(crate) fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_answerback"));
-    command.args(arguments).env_remove("ANSWERBACK_SERVER").env_remove("TRACEPARENT");
+    command.args(arguments);
+    for variable in
+        ["ANSWERBACK_SERVER", "ANSWERBACK_KEY", "ANSWERBACK_KEY_FILE", "CREDENTIALS_DIRECTORY", "TRACEPARENT"]
+    {
+        command.env_remove(variable);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -11,6 +11,9 @@ mod exec;
 mod keys;
 mod look;
 mod reload;
+mod sealed;
+#[path = "../../../tests/features/sealed_front.rs"]
+mod sealed_front;
 mod serve;
 mod store;
 mod usage;

@@ -62,11 +62,13 @@ pub struct Tcp;
 impl Connector for Tcp {
     fn connect(&self, address: &str) -> Connecting {
         let address = address.to_owned();
-        Box::pin(async move {
-            let stream = TcpStream::connect(address).await?;
-            // Frames are written many at a time already; a small one must not wait for more.
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Box<dyn Io>)
-        })
+        Box::pin(async move { Ok(Box::new(dial_tcp(&address).await?) as Box<dyn Io>) })
     }
+}
+
+pub(super) async fn dial_tcp(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Frames are written many at a time already; a small one must not wait for more.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

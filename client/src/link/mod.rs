@@ -1,6 +1,8 @@
 //! A link: one session, and the one task that owns its socket. The task opens a connection, moves bytes between it and the session for
 //! as long as it lives, and opens the next.
 //!
+//! With a key, a connection is greeted (`greet`) before the session hears of it, and what it carries is sealed (`wire`).
+//!
 //! ```text
 //!            dial: next address, pause                      turn: read, decide, write once
 //!   ┌─► OPENING ──────────────────► CONNECTED ──────────────────────────────────┐
@@ -14,16 +16,22 @@
 //! The session's timers run in both states, so a call whose time is up ends also while there is no connection.
 
 mod dial;
+mod greet;
 mod news;
 mod rota;
 mod task;
 mod tending;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn;
+mod wire;
 
 pub use dial::{Connecting, Connector, Io, Tcp};
 pub use rota::Reconnect;
 pub(crate) use rota::Rota;
 pub(crate) use task::spawn;
+#[cfg(feature = "tls")]
+pub use tls::TlsOptions;
 
 use crate::ask::Waiter;
 use crate::session::Session;

@@ -2,9 +2,11 @@
 
 use super::tending::{Obey, Tending};
 use super::turn::{Connection, Ended};
-use super::{Io, LinkNumber, Rota};
+use super::wire::Wire;
+use super::{LinkNumber, Rota, greet};
 use crate::error::Error;
 use crate::link::rota::Next;
+use crate::obstacle::{Met, Obstacle};
 use crate::session::Broken;
 use crate::shared::Shared;
 use crate::state::State;
@@ -95,17 +97,17 @@ impl Task {
     async fn open_and_serve(&mut self) -> After {
         let address = self.rota.address();
         self.shared.tell(self.number, State::Connecting { address: address.to_string() });
-        let io = match self.dial(&address).await {
-            Ok(io) => io,
+        let wire = match self.open(&address).await {
+            Ok(wire) => wire,
             Err(after) => return after,
         };
         let opened = Shared::now();
         if !self.shared.connected_link(self.number, opened) {
             return After::End;
         }
-        let mut connection = Connection::new(self, io, &address);
+        let mut connection = Connection::new(self, wire, &address);
         let ended = poll_fn(|context| connection.poll_turn(context)).await;
-        let was_welcome = connection.was_welcome();
+        let (ended, was_welcome) = (connection.recognise(ended), connection.was_welcome());
         if matches!(ended, Ended::SaidBye) {
             connection.part_in_peace().await;
         }
@@ -114,17 +116,12 @@ impl Task {
         self.after(ended, &address, opened, was_welcome)
     }
 
-    /// Opens a connection within the time that one try may take.
-    async fn dial(&mut self, address: &str) -> Result<Box<dyn Io>, After> {
-        let within = self.shared.settings.connect_timeout;
-        let dialing = tokio::time::timeout(within, self.shared.settings.connector.connect(address));
-        match self.tended(dialing).await {
-            Ok(Ok(Ok(io))) => Ok(io),
-            Ok(Ok(Err(error))) => Err(After::Failed(unreachable_server(address, &error))),
-            Ok(Err(_elapsed)) => {
-                let error = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
-                Err(After::Failed(unreachable_server(address, &error)))
-            }
+    /// Opens a connection, and with a key its sealed channel, within the time that one try may take.
+    async fn open(&mut self, address: &str) -> Result<Wire, After> {
+        let shared = Arc::clone(&self.shared);
+        match self.tended(open(&shared, address)).await {
+            Ok(Ok(wire)) => Ok(wire),
+            Ok(Err(met)) => Err(After::Failed(met.at(address))),
             Err(obey) => Err(self.obey(obey)),
         }
     }
@@ -145,6 +142,7 @@ impl Task {
             },
             Ended::Obey(obey) => return self.obey(obey),
             Ended::Io(error) => lost_server(address, &error),
+            Ended::Met(met) => met.at(address),
         };
         tracing::debug!(address, %error, "connection lost");
         if self.shared.is_leaving_link(self.number) || was_welcome && !self.rota.may_come_back() {
@@ -247,9 +245,19 @@ impl Task {
     }
 }
 
-fn unreachable_server(address: &str, error: &io::Error) -> Error {
-    let message = format!("cannot connect to {address}: {error}: start a server there, or give another address");
-    Error::new(Code::Disconnected, Ran::No, message)
+async fn open(shared: &Shared, address: &str) -> Result<Wire, Met> {
+    let within = shared.settings.connect_timeout;
+    let by = tokio::time::Instant::now() + within;
+    let mut io = match tokio::time::timeout_at(by, shared.settings.connector.connect(address)).await {
+        Ok(Ok(io)) => io,
+        Ok(Err(error)) => return Err(Met::of(error)),
+        Err(_elapsed) => return Err(Met::new(Obstacle::Unreachable, format!("no connection within {within:?}"))),
+    };
+    let Some(key) = &shared.settings.key else { return Ok(Wire::plain(io)) };
+    match tokio::time::timeout_at(by, greet::greet(&mut *io, key)).await {
+        Ok(channel) => Ok(Wire::sealed(io, channel?)),
+        Err(_elapsed) => Err(Met::new(Obstacle::Silent, format!("no answer to the greeting within {within:?}"))),
+    }
 }
 
 fn lost_server(address: &str, error: &io::Error) -> Error {

@@ -1,27 +1,20 @@
 //! A connection: one turn reads what is there, lets the session decide, and writes once.
 
-use super::Io;
+use super::greet;
 use super::task::Task;
 use super::tending::Obey;
+use super::wire::Wire;
+use crate::obstacle::{Met, Obstacle, quoted};
 use crate::serve::Work;
 use crate::session::Broken;
 use crate::shared::{Inside, Shared};
+use answerback_protocol::Code;
 use answerback_protocol::codec::FrameCodec;
-use bytes::BytesMut;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::codec::Decoder;
-use tokio_util::io::{poll_read_buf, poll_write_buf};
-
-/// Bytes read at once: what a busy server writes at once.
-const READ_BYTES: usize = 64 << 10;
-
-/// Bytes collected for one write. More would only wait in the socket's buffer.
-const WRITE_BYTES: usize = 64 << 10;
 
 /// How long the server may take to end its side after our goodbye.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
@@ -40,14 +33,14 @@ pub(crate) enum Ended {
     Broken(Broken),
     /// The socket says so.
     Io(io::Error),
+    /// This is not a server that lets us in.
+    Met(Met),
 }
 
 pub(crate) struct Connection<'a> {
     task: &'a mut Task,
-    io: Box<dyn Io>,
+    wire: Wire,
     address: &'a str,
-    inbound: BytesMut,
-    outbound: BytesMut,
     /// Deliveries that came in this turn, started once the lock is free.
     works: Vec<Work>,
     was_welcome: bool,
@@ -56,14 +49,33 @@ pub(crate) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(task: &'a mut Task, io: Box<dyn Io>, address: &'a str) -> Self {
-        let (inbound, outbound) = (BytesMut::with_capacity(READ_BYTES), BytesMut::new());
-        Self { task, io, address, inbound, outbound, works: Vec::new(), was_welcome: false, let_others: false }
+    pub(super) fn new(task: &'a mut Task, wire: Wire, address: &'a str) -> Self {
+        Self { task, wire, address, works: Vec::new(), was_welcome: false, let_others: false }
     }
 
     /// Whether the server has let us in on this connection.
     pub(crate) fn was_welcome(&self) -> bool {
         self.was_welcome
+    }
+
+    /// Without a key and before a welcome, what ends a connection is often that it led to a server that wants one, or to something else. Whoever it is, nothing proves it.
+    pub(super) fn recognise(&self, ended: Ended) -> Ended {
+        if self.was_welcome || self.wire.is_sealed() {
+            return ended;
+        }
+        match ended {
+            Ended::Broken(Broken::Fatal(error)) if error.code() == Code::Denied => {
+                let what =
+                    format!("it takes nobody without a key, with the unproven words {}", quoted(error.message()));
+                Ended::Met(Met::new(Obstacle::KeyWanted, what))
+            }
+            Ended::Broken(Broken::Malformed(what)) => match greet::kind(&self.wire.inbound) {
+                Some(it) => Ended::Met(Met::new(Obstacle::NotAnswerback, it)),
+                None => Ended::Broken(Broken::Malformed(what)),
+            },
+            Ended::Io(error) => greet::of_tls(&error).map_or(Ended::Io(error), Ended::Met),
+            other => other,
+        }
     }
 
     /// Turns until nothing moves any more, or it is time for others.
@@ -77,7 +89,7 @@ impl<'a> Connection<'a> {
             return Poll::Pending;
         }
         for _ in 0..TURNS_AT_ONCE {
-            let read = self.read(context);
+            let read = self.wire.read(context);
             // What was read before the end still counts.
             let decided = self.decide(context, matches!(read, Ok(true)));
             for work in self.works.drain(..) {
@@ -87,7 +99,7 @@ impl<'a> Connection<'a> {
                 Ok(decided) => decided,
                 Err(ended) => return Poll::Ready(ended),
             };
-            let all_written = match self.write(context) {
+            let all_written = match self.wire.write(context) {
                 Ok(all) => all,
                 Err(error) => return Poll::Ready(Ended::Io(error)),
             };
@@ -105,19 +117,6 @@ impl<'a> Connection<'a> {
         }
         context.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// Reads once; whether there may be more.
-    fn read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        if self.inbound.capacity() - self.inbound.len() < READ_BYTES / 4 {
-            self.inbound.reserve(READ_BYTES);
-        }
-        match poll_read_buf(Pin::new(&mut self.io), context, &mut self.inbound) {
-            Poll::Ready(Ok(0)) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it")),
-            Poll::Ready(Ok(_)) => Ok(true),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Ok(false),
-        }
     }
 
     /// Hands frames to the session and takes what it wants to say.
@@ -138,7 +137,8 @@ impl<'a> Connection<'a> {
         };
         let next = next.map_err(Ended::Obey)?;
         let link = inside.link(self.task.number).ok_or(Ended::Obey(Obey::Stop))?;
-        link.session.transmit(now, &mut self.outbound, WRITE_BYTES);
+        let (outbound, enough) = self.wire.outbound();
+        link.session.transmit(now, outbound, enough);
         link.sleeps(context);
         // Replies may be acknowledged, calls over, words said: somebody may wait for that.
         shared.ring();
@@ -151,7 +151,7 @@ impl<'a> Connection<'a> {
         link.session.heard(now);
         loop {
             let mut codec = FrameCodec::new(link.session.frame_limit());
-            match codec.decode(&mut self.inbound) {
+            match codec.decode(&mut self.wire.inbound) {
                 Ok(Some(frame)) => link.session.handle(now, frame)?,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Broken::Malformed(error.to_string())),
@@ -171,33 +171,11 @@ impl<'a> Connection<'a> {
         inside.pass_on_unsaid(number);
     }
 
-    /// Writes what there is; whether all of it.
-    fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        while !self.outbound.is_empty() {
-            match poll_write_buf(Pin::new(&mut self.io), context, &mut self.outbound) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
     /// After the goodbye: ends our side and waits until the server has ended its own. To close with something unread would break the connection, and with it
     /// the last words.
     pub(crate) async fn part_in_peace(&mut self) {
-        let ending = async {
-            self.io.shutdown().await?;
-            loop {
-                self.inbound.clear();
-                if self.io.read_buf(&mut self.inbound).await? == 0 {
-                    return io::Result::Ok(());
-                }
-            }
-        };
         // Everything was said; how it ends makes no difference any more.
-        let _ = tokio::time::timeout(GOODBYE_WITHIN, ending).await;
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, self.wire.end()).await;
     }
 }
 

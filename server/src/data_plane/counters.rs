@@ -19,10 +19,10 @@ pub struct Counters {
     pub frames_out: u64,
     /// Frames that were not what the protocol allows, by the short word for what was wrong.
     pub bad_frames: BTreeMap<&'static str, u64>,
-    /// How often each limit against strangers and floods was met, by its word.
-    pub limited: BTreeMap<&'static str, u64>,
     /// Connections that did not come in, by the short word for what they were.
     pub strangers: BTreeMap<&'static str, u64>,
+    /// How often each limit against strangers and floods was met, by its word.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.

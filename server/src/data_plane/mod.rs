@@ -7,8 +7,8 @@
 //!  1 wait       until a socket is ready, a command has come or the core wants to be woken
 //!  2 obey       commands from other threads: drain, stop, say how things are
 //!  3 accept     a few new connections
-//!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long
-//!               waits for the next turn. A new one is looked at before the core hears of it: see `transport`
+//!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long waits
+//!               for the next turn. A new one is looked at before the core hears of it: see `transport`
 //!  5 keep time  what is due in the core; connections that take too long to close
 //!  6 store      hand over what the store must know, to threads that wait for the disk
 //!  7 write      each outbox that got something, once
@@ -246,8 +246,8 @@ impl DataPlane {
             self.broker.poll_timeout(),
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
             self.sockets.next_farewell(),
-            self.sockets.next_look(),
             self.sockets.next_greeting(),
+            self.sockets.next_look(),
             self.storing.next(),
             self.give_up.filter(|_| self.leaving.is_none()),
             self.leaving.and_then(|leaving| leaving.next(self.now)),

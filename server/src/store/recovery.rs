@@ -160,7 +160,9 @@ impl Restorer<'_> {
         let mut flow = ControlFlow::Continue(());
         let found = snapshots.load(Part::First, &mut |id, item| {
             flow = self.journal_before(&mut journal, id);
-            if flow.is_continue() {
+            // What became durable after the last snapshot is in both; the journal knows more of it.
+            let is_in_both = journal.peek().is_some_and(|(next, _)| *next == id);
+            if flow.is_continue() && !is_in_both {
                 flow = self.restore(id, item);
             }
             flow
@@ -235,5 +237,43 @@ impl fmt::Display for StoreError {
             Self::Key(error) => error.fmt(f),
             Self::Interrupted => f.write_str("asked to leave before the store was read; everything is still in it"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::request;
+    use super::*;
+    use crate::data_dir::tests::Place;
+    use answerback_broker::{Caller, Change, SavedRequest, Step};
+    use answerback_protocol::RequestId;
+    use answerback_store::Commit;
+
+    /// A call with a key was saved; then a durable one joined it, which made it durable too, and the process was killed before the next snapshot could
+    /// say that the journal has it now. It was restored twice, so that one of the two was nobody's.
+    #[test]
+    fn what_became_durable_after_the_last_snapshot_is_restored_once() {
+        let place = Place::new();
+        let data_dir = DataDir::open(&place.0, "server1").unwrap();
+        let keyed = |durable| match request() {
+            Item::Request(saved) => {
+                let caller = Some(Caller { session: 7, id: RequestId::new(1).unwrap() });
+                let saved = SavedRequest { caller, key: Some("k".into()), durable, ..*saved };
+                Item::Request(Box::new(saved))
+            }
+            other => other,
+        };
+        let settings = Settings::default();
+        let clock = Clock::start();
+        let calendar = Calendar::now_is(clock.now(), unix_micros());
+        let at = place.0.join(DIRECTORY);
+        let mut opened = Store::open(&at, calendar, &options(&settings), &mut |_| ControlFlow::Continue(())).unwrap();
+        opened.snapshots.save(&[Change::Put(ItemId(1), keyed(false)), Change::Put(ItemId(2), request())]).unwrap();
+        let mut steps = vec![Step(vec![Change::Put(ItemId(1), keyed(true))])];
+        assert!(matches!(opened.journal.commit(&mut steps), Commit::Done));
+        drop(opened);
+        let mut progress = Progress::new(Arc::new(Stage::new(crate::stage::Interrupt::default())));
+        let recovered = recover(&data_dir, &settings, &clock, &mut progress).unwrap();
+        assert_eq!(recovered.broker.held().requests, 1, "the call; the other is a plain send, which comes later");
     }
 }

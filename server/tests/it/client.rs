@@ -103,6 +103,7 @@ impl Client {
         self.try_say(frame, data).unwrap();
     }
 
+    /// The same, where the server may have closed the connection.
     pub(crate) fn try_say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) -> io::Result<()> {
         let bytes = self.wire(&[(frame, data)]);
         self.socket.write_all(&bytes)

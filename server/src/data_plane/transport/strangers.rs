@@ -160,8 +160,8 @@ impl Strangers {
             self.0.len() - 1
         });
         let Some(also) = self.0[at].1.may(now) else { return };
-        let key = if let Stranger::Key(id) = stranger { Some(id.as_str()) } else { None };
-        tracing::warn!(%peer, kind, key, also, "{}", stranger.story());
+        let key_id = if let Stranger::Key(id) = stranger { Some(id.as_str()) } else { None };
+        tracing::warn!(%peer, kind, key_id, also, "{}", stranger.story());
     }
 }
 

@@ -1,0 +1,96 @@
+//! Connections that are not in yet: looked at when they say something, refused when they take too long, gone when their key is.
+
+use super::{Arrived, Sockets};
+use crate::data_plane::connection::Phase;
+use crate::data_plane::counters::Counters;
+use crate::data_plane::transport::{Met, Stranger, Transport};
+use crate::keys::Ring;
+use answerback_broker::{ConnectionId, Time};
+use answerback_protocol::inbox::Scratch;
+use answerback_protocol::sealed::KeyId;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Sockets {
+    /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
+    pub(in crate::data_plane) fn meet(
+        &mut self,
+        id: ConnectionId,
+        scratch: &mut Scratch,
+        now: Time,
+        counters: &mut Counters,
+    ) -> Option<Arrived> {
+        let connection = self.table.get_mut(id)?;
+        match self.door.meet(connection, scratch) {
+            Met::Later => None,
+            Met::Greeted(answer) => {
+                self.say(id, &answer);
+                None
+            }
+            Met::In(holder) => {
+                connection.known = true;
+                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
+            }
+            Met::Stranger(stranger) => {
+                self.refuse(id, &stranger, now, counters);
+                None
+            }
+        }
+    }
+
+    /// Tells a connection that is not in why it will not be, in its own language, and closes it.
+    fn refuse(&mut self, id: ConnectionId, stranger: &Stranger, now: Time, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        counters.stranger(stranger.kind());
+        self.door.strangers.log(stranger, connection.peer, now);
+        let answer = stranger.answer();
+        if answer.is_empty() {
+            return self.remove(id);
+        }
+        self.say(id, &answer);
+        self.close(id, now);
+    }
+
+    /// Appends bytes that are no frame to an outbox that is not sealed.
+    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
+        self.outbox_bytes += connection.outbox.push_bytes(bytes);
+        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
+            self.to_write.push(id);
+        }
+    }
+
+    /// Refuses those that have not said in time what they are.
+    pub(in crate::data_plane) fn end_greetings(&mut self, now: Time, counters: &mut Counters) {
+        while let Some(id) = self.greetings.pop(now) {
+            let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
+                continue;
+            };
+            let greeted = matches!(connection.transport, Transport::Greeted(_));
+            self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
+        }
+    }
+
+    /// When the next one must have said what it is.
+    pub(in crate::data_plane) fn next_greeting(&mut self) -> Option<Time> {
+        self.greetings.next(|id| self.table.get_mut(id).is_some_and(|connection| connection.is_outside()))
+    }
+
+    /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
+    pub(in crate::data_plane) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
+        self.door.rekey(ring);
+        let mut found = Vec::new();
+        for id in self.table.ids() {
+            let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
+            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
+                found.push(id);
+            }
+        }
+        for id in &found {
+            if self.table.get_mut(*id).is_some_and(|connection| connection.is_outside()) {
+                self.remove(*id);
+            }
+        }
+        found
+    }
+}
