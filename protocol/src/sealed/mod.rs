@@ -30,6 +30,6 @@ pub use key::{KEY_ID_BYTES_MAX, Key, KeyId, NotAKeyId, SECRET_BYTES, Secret};
 pub use opening::Opening;
 pub use outgoing::SealedWriter;
 pub use record::{
-    Opener, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EXTRA_BYTES, RECORD_LENGTH_BYTES, REKEY_AFTER_RECORDS,
-    RecordError, Sealer, TAG_BYTES,
+    FIRST_PLAIN_BYTES_MAX, Opener, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EXTRA_BYTES, RECORD_LENGTH_BYTES,
+    REKEY_AFTER_RECORDS, RecordError, Sealer, TAG_BYTES,
 };

@@ -8,7 +8,8 @@
 //! So the frames of one turn share one record, and with it one tag. They are sealed where they were written.
 
 use super::record::{
-    PLAIN_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EXTRA_BYTES, RECORD_LENGTH_BYTES, RecordError, Sealer, TAG_BYTES,
+    FIRST_PLAIN_BYTES_MAX, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EXTRA_BYTES, RECORD_LENGTH_BYTES, RecordError,
+    Sealer, TAG_BYTES,
 };
 use bytes::{Buf, BytesMut};
 
@@ -87,6 +88,16 @@ impl SealedWriter {
 
     /// Seals the open record, so that it can be written. If that fails, what was in it is gone, and so is the channel.
     pub fn finish(&mut self) -> Result<(), RecordError> {
+        if self.sealer.records() == 0 && self.open_bytes() > FIRST_PLAIN_BYTES_MAX {
+            // Once for a connection: its first record is a small one, and the rest goes on in others.
+            let rest = self.bytes.split_off(self.bytes.len() + FIRST_PLAIN_BYTES_MAX - self.open_bytes());
+            self.seal()?;
+            self.frames().extend_from_slice(&rest);
+        }
+        self.seal()
+    }
+
+    fn seal(&mut self) -> Result<(), RecordError> {
         let plain = self.open_bytes();
         let Some(at) = self.open_at.take() else { return Ok(()) };
         if plain == 0 {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  u16 BE  n    bytes that follow, 17 to 65,535
-//!  n bytes      ciphertext of 1 to 65,519 bytes of frames, and its tag of 16
+//!  n bytes      ciphertext of 1 to 65,519 bytes of frames (the first: to 4,096), and its tag of 16
 //! ```
 //!
 //! Nothing tells which record it is: the counter does, so one that is missing, repeated or moved does not open. After the first
@@ -11,6 +11,7 @@
 use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
 use std::fmt;
+use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
 /// Bytes of a record's first field, the length of what follows.
@@ -24,6 +25,9 @@ pub const RECORD_EXTRA_BYTES: usize = RECORD_LENGTH_BYTES + TAG_BYTES;
 
 /// Bytes of frames in one record at most: with the tag it is what Noise allows for one message.
 pub const PLAIN_BYTES_MAX: usize = 65_535 - TAG_BYTES;
+
+/// The same of the first record of a direction, so that whoever only repeats somebody's greeting can make the other end keep no more than that.
+pub const FIRST_PLAIN_BYTES_MAX: usize = 4 << 10;
 
 /// Bytes of a whole record at most.
 pub const RECORD_BYTES_MAX: usize = PLAIN_BYTES_MAX + RECORD_EXTRA_BYTES;
@@ -94,6 +98,12 @@ impl Direction {
         }
     }
 
+    /// Bytes that may follow the length of the next record.
+    fn lengths(&self) -> RangeInclusive<usize> {
+        let most = if self.counter == 0 { FIRST_PLAIN_BYTES_MAX } else { PLAIN_BYTES_MAX };
+        TAG_BYTES + 1..=TAG_BYTES + most
+    }
+
     fn fail(&mut self, error: RecordError) -> RecordError {
         self.cipher = None;
         error
@@ -124,7 +134,7 @@ impl Sealer {
     pub fn seal(&mut self, record: &mut [u8]) -> Result<(), RecordError> {
         let length = record.len().saturating_sub(RECORD_LENGTH_BYTES);
         let Some((head, body)) = record.split_first_chunk_mut() else { return Err(self.0.fail(bad_length(length))) };
-        if !(TAG_BYTES + 1..=TAG_BYTES + PLAIN_BYTES_MAX).contains(&body.len()) {
+        if !self.0.lengths().contains(&body.len()) {
             return Err(self.0.fail(bad_length(length)));
         }
         *head = (length as u16).to_be_bytes();
@@ -154,7 +164,7 @@ impl Opener {
         }
         let Some(length) = bytes.first_chunk() else { return Ok(None) };
         let length = usize::from(u16::from_be_bytes(*length));
-        if length <= TAG_BYTES {
+        if !self.0.lengths().contains(&length) {
             return Err(self.0.fail(bad_length(length)));
         }
         Ok(Some(RECORD_LENGTH_BYTES + length))
@@ -202,7 +212,11 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { length } => {
-                write!(f, "a record of {length} bytes: one has {} to {}", TAG_BYTES + 1, TAG_BYTES + PLAIN_BYTES_MAX)
+                let [least, most, first] = [1, PLAIN_BYTES_MAX, FIRST_PLAIN_BYTES_MAX].map(|plain| plain + TAG_BYTES);
+                write!(
+                    f,
+                    "a record of {length} bytes: one has {least} to {most}, the first of a direction at most {first}"
+                )
             }
             Self::NotOpened => write!(f, "a record does not open: it was changed on its way, or is not the next one"),
             Self::Exhausted => write!(f, "the channel has carried as many records as it can; connect again"),

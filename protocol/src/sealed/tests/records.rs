@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn all_sizes_go_through_and_no_other() {
     let (mut client, mut server) = channels();
+    assert!(opened(&mut server.opener, &sealed(&mut client.sealer, b"{}")).is_ok(), "the first is a small one");
     for size in [1, 2, 15, 16, 17, 63, 64, 65, 1_000, 16_384, PLAIN_BYTES_MAX - 1, PLAIN_BYTES_MAX] {
         let plain: Vec<u8> = (0..size).map(|at| at as u8).collect();
         let record = sealed(&mut client.sealer, &plain);
@@ -31,11 +32,35 @@ fn lengths_that_cannot_be_are_refused() {
         assert_eq!(server.opener.peek(&(length as u16).to_be_bytes()), Err(RecordError::Length { length }));
         assert_eq!(server.opener.peek(&[1]), Err(RecordError::Over));
     }
-    let (_, mut server) = channels();
+    let (mut client, mut server) = channels();
     assert_eq!(server.opener.peek(&[]), Ok(None));
     assert_eq!(server.opener.peek(&[0]), Ok(None));
     assert_eq!(server.opener.peek(&[0, 17]), Ok(Some(19)));
+    assert!(opened(&mut server.opener, &sealed(&mut client.sealer, b"{}")).is_ok());
     assert_eq!(server.opener.peek(&[0xff, 0xff]), Ok(Some(RECORD_BYTES_MAX)));
+}
+
+/// Whoever repeats a greeting cannot make the other end wait for a long record, and the writer makes none.
+#[test]
+fn the_first_record_of_a_direction_is_a_small_one() {
+    let (mut client, mut server) = channels();
+    let length = FIRST_PLAIN_BYTES_MAX + TAG_BYTES;
+    assert_eq!(server.opener.peek(&(length as u16).to_be_bytes()), Ok(Some(length + RECORD_LENGTH_BYTES)));
+    let bad = Err(RecordError::Length { length: length + 1 });
+    assert_eq!(server.opener.peek(&(length as u16 + 1).to_be_bytes()), bad);
+    assert_eq!(client.sealer.seal(&mut vec![0; length + 1 + RECORD_LENGTH_BYTES]).map(|()| None), bad);
+    for size in [FIRST_PLAIN_BYTES_MAX, FIRST_PLAIN_BYTES_MAX + 1, 200_000] {
+        let (client, mut server) = channels();
+        let mut writer = SealedWriter::new(client.sealer);
+        writer.frames().extend_from_slice(&vec![b'x'; size]);
+        writer.finish().unwrap();
+        let (mut rest, mut plain) = (writer.sealed(), 0);
+        while let Some(total) = server.opener.peek(rest).unwrap() {
+            plain += opened(&mut server.opener, &rest[..total]).unwrap().len();
+            rest = &rest[total..];
+        }
+        assert_eq!((rest.len(), plain), (0, size));
+    }
 }
 
 /// Flips every bit of a record, the length's too: none opens, nothing of it is decrypted, and nothing opens after it.
