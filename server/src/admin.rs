@@ -186,7 +186,7 @@ fn reloaded(outcome: Result<Reloaded, ReloadError>) -> Page {
         }
         Err(error @ (ReloadError::NoKeys | ReloadError::NoSource)) => text(StatusCode::NOT_FOUND, &error.to_string()),
         Err(error @ ReloadError::Silent) => text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-        Err(error @ ReloadError::Source(_)) => {
+        Err(error @ (ReloadError::Source(_) | ReloadError::Certificate(_))) => {
             tracing::error!(%error, "the keys cannot be read again; those before go on");
             let error = serde_json::json!({ "error": error.to_string() });
             respond(StatusCode::BAD_REQUEST, JSON, format!("{error}\n"))

@@ -9,8 +9,9 @@ use super::counters::Counters;
 use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
-use super::transport::{Deadlines, Door, Met, Stranger, Transport};
+use super::transport::{Deadlines, Door, Met, Stranger, reason_of};
 use crate::keys::Ring;
+use crate::tls::Tls;
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
@@ -19,6 +20,7 @@ use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,18 +245,20 @@ impl Sockets {
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
-            Ok(Came::Bytes { count, more }) => {
-                counters.bytes_in += count as u64;
-                connection.watch.purse.read(count);
+            Ok(Came::Bytes { count, wire, more }) => {
+                counters.bytes_in += wire as u64;
+                connection.watch.purse.read(wire);
                 if more {
                     connection.to_read = true;
                     self.to_read.push(id);
                 }
-                match connection.phase == Phase::Open && count > 0 {
+                let brought = match connection.phase == Phase::Open && count > 0 {
                     true if connection.known => Brought::Bytes,
                     true => Brought::Opening,
                     false => Brought::Nothing,
-                }
+                };
+                self.answer_within_tls(id);
+                brought
             }
             Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
@@ -262,11 +266,35 @@ impl Sockets {
                 Brought::Nothing
             }
             Err(error) => {
-                tracing::debug!(connection = %id, %error, "connection broke");
-                self.remove(id);
+                self.broke(id, &error, counters);
                 Brought::Nothing
             }
         }
+    }
+
+    /// TLS has things to say of its own, such as its handshake.
+    fn answer_within_tls(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.tls.as_ref().is_some_and(|tls| tls.wants_write())
+            && !connection.blocked
+            && !std::mem::replace(&mut connection.to_write, true)
+        {
+            self.to_write.push(id);
+        }
+    }
+
+    /// A connection cannot be read any more. Where it is TLS that has failed, the peer is told in TLS.
+    fn broke(&mut self, id: ConnectionId, error: &io::Error, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        match reason_of(error) {
+            Some(reason) if connection.is_outside() => {
+                return self.refuse(id, &Stranger::BadTls(reason), self.now, counters);
+            }
+            Some(_) => self.write(id, counters),
+            None => {}
+        }
+        tracing::debug!(connection = %id, %error, "connection broke");
+        self.remove(id);
     }
 
     /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
@@ -280,6 +308,10 @@ impl Sockets {
         let connection = self.table.get_mut(id)?;
         match self.door.meet(connection, scratch) {
             Met::Later => None,
+            Met::Tls => {
+                self.answer_within_tls(id);
+                None
+            }
             Met::Greeted(answer) => {
                 self.say(id, &answer);
                 None
@@ -319,7 +351,7 @@ impl Sockets {
             let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
                 continue;
             };
-            let greeted = matches!(connection.transport, Transport::Greeted(_));
+            let greeted = connection.is_greeting();
             self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
         }
     }
@@ -387,11 +419,11 @@ impl Sockets {
 
     /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
     pub(super) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
-        self.door.rekey(ring);
+        self.door.rekey(Arc::clone(&ring));
         let mut found = Vec::new();
         for id in self.table.ids() {
             let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
-            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
+            if open.is_some_and(|connection| connection.transport.is_revoked(removed, &ring)) {
                 found.push(id);
             }
         }
@@ -401,6 +433,11 @@ impl Sockets {
             }
         }
         found
+    }
+
+    /// Another certificate is shown to those who come from now on.
+    pub(super) fn certify(&mut self, tls: Tls) {
+        self.door.certify(tls);
     }
 
     /// Closes all connections, each once everything sent to it is written.
@@ -419,7 +456,7 @@ impl Sockets {
             connection.to_write = false;
             if !connection.blocked {
                 self.write(id, counters);
-                self.finish(id);
+                self.finish(id, counters);
             }
         }
         self.writing.clear();
@@ -427,16 +464,16 @@ impl Sockets {
 
     fn write(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.outbox.is_empty() {
+        if connection.is_written() {
             return;
         }
         counters.writes += 1;
-        match connection.outbox.write_to(&mut connection.stream, &mut self.buffers) {
+        match connection.write(&mut self.buffers) {
             Ok(written) => {
                 counters.bytes_out += written.bytes as u64;
                 self.outbox_bytes -= written.freed;
                 connection.blocked = written.blocked;
-                let goes_on = !written.blocked && !connection.outbox.is_empty();
+                let goes_on = !written.blocked && !connection.is_written();
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
                     self.to_write.push(id);
                 }
@@ -450,11 +487,15 @@ impl Sockets {
     }
 
     /// Takes the next step of a connection that is being closed, once its outbox is empty.
-    fn finish(&mut self, id: ConnectionId) {
+    fn finish(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.phase != Phase::Flushing || !connection.outbox.is_empty() {
+        if connection.phase != Phase::Flushing || !connection.is_written() {
             return;
         }
+        if connection.tls.as_mut().is_some_and(|tls| tls.say_goodbye()) {
+            self.write(id, counters);
+        }
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_written()) else { return };
         if connection.peer_ended || connection.linger().is_err() {
             self.remove(id);
         } else if std::mem::take(&mut connection.known) {
@@ -466,7 +507,7 @@ impl Sockets {
     fn peer_left(&mut self, id: ConnectionId, now: Time) {
         let Some(connection) = self.table.get_mut(id) else { return };
         connection.peer_ended = true;
-        if connection.outbox.is_empty() {
+        if connection.is_written() {
             self.remove(id);
             return;
         }
