@@ -9,23 +9,19 @@ use super::counters::Counters;
 use super::limits::Limits;
 use super::paced::Paced;
 use super::table::Table;
-use super::transport::{Deadlines, Door, Met, Stranger, reason_of};
-use crate::keys::Ring;
-use crate::tls::Tls;
+use super::transport::{Deadlines, Door};
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::sealed::KeyId;
 use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::io;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 mod guard;
+mod newcomers;
 
 /// What bounds the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -272,95 +268,6 @@ impl Sockets {
         }
     }
 
-    /// TLS has things to say of its own, such as its handshake.
-    fn answer_within_tls(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.tls.as_ref().is_some_and(|tls| tls.wants_write())
-            && !connection.blocked
-            && !std::mem::replace(&mut connection.to_write, true)
-        {
-            self.to_write.push(id);
-        }
-    }
-
-    /// A connection cannot be read any more. Where it is TLS that has failed, the peer is told in TLS.
-    fn broke(&mut self, id: ConnectionId, error: &io::Error, counters: &mut Counters) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        match reason_of(error) {
-            Some(reason) if connection.is_outside() => {
-                return self.refuse(id, &Stranger::BadTls(reason), self.now, counters);
-            }
-            Some(_) => self.write(id, counters),
-            None => {}
-        }
-        tracing::debug!(connection = %id, %error, "connection broke");
-        self.remove(id);
-    }
-
-    /// Looks at what a connection that is not in yet has said. If it comes in with that, the core must be told.
-    pub(super) fn meet(
-        &mut self,
-        id: ConnectionId,
-        scratch: &mut Scratch,
-        now: Time,
-        counters: &mut Counters,
-    ) -> Option<Arrived> {
-        let connection = self.table.get_mut(id)?;
-        match self.door.meet(connection, scratch) {
-            Met::Later => None,
-            Met::Tls => {
-                self.answer_within_tls(id);
-                None
-            }
-            Met::Greeted(answer) => {
-                self.say(id, &answer);
-                None
-            }
-            Met::In(holder) => {
-                connection.known = true;
-                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
-            }
-            Met::Stranger(stranger) => {
-                self.refuse(id, &stranger, now, counters);
-                None
-            }
-        }
-    }
-
-    /// Tells a connection that is not in why it will not be, in its own language, and closes it.
-    fn refuse(&mut self, id: ConnectionId, stranger: &Stranger, now: Time, counters: &mut Counters) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        counters.stranger(stranger.kind());
-        self.door.strangers.log(stranger, connection.peer, now);
-        self.say(id, &stranger.answer());
-        self.close(id, now);
-    }
-
-    /// Appends bytes that are no frame to an outbox that is not sealed.
-    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
-        self.outbox_bytes += connection.outbox.push_bytes(bytes);
-        if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
-            self.to_write.push(id);
-        }
-    }
-
-    /// Refuses those that have not said in time what they are.
-    pub(super) fn end_greetings(&mut self, now: Time, counters: &mut Counters) {
-        while let Some(id) = self.greetings.pop(now) {
-            let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
-                continue;
-            };
-            let greeted = connection.is_greeting();
-            self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
-        }
-    }
-
-    /// When the next one must have said what it is.
-    pub(super) fn next_greeting(&mut self) -> Option<Time> {
-        self.greetings.next(|id| self.table.get_mut(id).is_some_and(|connection| connection.is_outside()))
-    }
-
     /// The next frame of the read before, while the connection is open.
     pub(super) fn next_frame<'s>(
         &'s mut self,
@@ -415,29 +322,6 @@ impl Sockets {
             self.to_write.push(id);
         }
         self.weigh(id);
-    }
-
-    /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
-    pub(super) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
-        self.door.rekey(Arc::clone(&ring));
-        let mut found = Vec::new();
-        for id in self.table.ids() {
-            let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
-            if open.is_some_and(|connection| connection.transport.is_revoked(removed, &ring)) {
-                found.push(id);
-            }
-        }
-        for id in &found {
-            if self.table.get_mut(*id).is_some_and(|connection| connection.is_outside()) {
-                self.remove(*id);
-            }
-        }
-        found
-    }
-
-    /// Another certificate is shown to those who come from now on.
-    pub(super) fn certify(&mut self, tls: Tls) {
-        self.door.certify(tls);
     }
 
     /// Closes all connections, each once everything sent to it is written.
