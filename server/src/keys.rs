@@ -290,12 +290,8 @@ fn replacement(before: &Ring, keys: KeyRing) -> (Replacement, Reloaded) {
     rights.extend(changes.removed.iter().map(|id| (Arc::clone(id), None)));
     // The core is told in one order, whatever the order in the table.
     rights.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let reloaded = Reloaded {
-        added: changes.added,
-        removed: changes.removed,
-        changed: changes.changed,
-        ..Reloaded::of(&ring)
-    };
+    let reloaded =
+        Reloaded { added: changes.added, removed: changes.removed, changed: changes.changed, ..Reloaded::of(&ring) };
     let removed_keys = changes.removed_keys.into_iter().collect();
     (Replacement { ring: Arc::new(ring), removed_keys, rights }, reloaded)
 }

@@ -180,9 +180,10 @@ impl Settings {
 
     /// Whether somebody may be known by a certificate. A ring that is empty may be filled later.
     fn knows_certificates(&self) -> bool {
-        self.keys.as_ref().map(|keys| keys.ring().holders()).is_some_and(|holders| {
-            holders.is_empty() || holders.iter().any(|holder| holder.certificate.is_some())
-        })
+        self.keys
+            .as_ref()
+            .map(|keys| keys.ring().holders())
+            .is_some_and(|holders| holders.is_empty() || holders.iter().any(|holder| holder.certificate.is_some()))
     }
 
     fn check_identity(&self, found: &mut Mistakes) {

@@ -142,7 +142,11 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Mistake> {
     let wrong = |what: String| Mistake { flag: KEY, what };
     let text = read_private_file(path, KEY_BYTES_MAX).map_err(|refused| {
-        wrong(format!("{}: {}", refused.what(path), refused.advice(path, "the private key of --tls-certificate, as PEM")))
+        wrong(format!(
+            "{}: {}",
+            refused.what(path),
+            refused.advice(path, "the private key of --tls-certificate, as PEM")
+        ))
     })?;
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
         let what = if text.contains("ENCRYPTED") { "is locked with a passphrase" } else { "is not in it" };

@@ -174,6 +174,7 @@ fn every_kind_is_told_within_tls() {
     let mut nested = authority.client(address, None);
     nested.stream.write_all(&[22, 3, 1, 0]).unwrap();
     assert_eq!(nested.hear().0["code"], "bad_request");
-    let strangers = wait_for("three strangers", || Some(server.report().counters.strangers).filter(|all| all.len() == 3));
+    let strangers =
+        wait_for("three strangers", || Some(server.report().counters.strangers).filter(|all| all.len() == 3));
     assert_eq!((strangers["plain"], strangers["http"], strangers["unknown"]), (1, 1, 1));
 }

@@ -179,7 +179,8 @@ impl TlsClient {
             {
                 let mut frame = self.received.split_to(envelope.total());
                 let data = frame.split_off(envelope.data_at()).to_vec();
-                let head: serde_json::Value = serde_json::from_slice(&frame[envelope.data_at() - envelope.head..]).unwrap();
+                let head: serde_json::Value =
+                    serde_json::from_slice(&frame[envelope.data_at() - envelope.head..]).unwrap();
                 if head["type"] != "ping" {
                     return Ok(Some((head, data)));
                 }

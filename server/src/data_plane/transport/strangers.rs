@@ -136,7 +136,9 @@ impl Stranger {
             Self::NoChance => {
                 (Code::Unavailable, "this server cannot greet anybody at the moment; try again later".to_owned())
             }
-            Self::Http | Self::Tls | Self::BadTls(_) | Self::Record | Self::Silent { greeted: true, .. } => return None,
+            Self::Http | Self::Tls | Self::BadTls(_) | Self::Record | Self::Silent { greeted: true, .. } => {
+                return None;
+            }
         })
     }
 

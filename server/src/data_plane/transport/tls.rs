@@ -107,7 +107,9 @@ impl Session {
                     wire += taken;
                     self.process(taken);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && wire + count == 0 => return Ok(Came::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && wire + count == 0 => {
+                    return Ok(Came::Nothing);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return came(count, wire, false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
