@@ -18,7 +18,7 @@ fn frames_within_tls_and_without() {
     let server = authority.server(false, |_| {});
     let address = server.running.address();
     let mut within = authority.client(address, None).welcomed("within");
-    crate::client::Client::welcomed(address, "without");
+    let _without = crate::client::Client::welcomed(address, "without");
     for size in [0, 1, 16_384, 16_385, 65_519, 100_000, 3 << 20] {
         within.echo(size as u64, &vec![b'7'; size]);
     }
@@ -124,6 +124,8 @@ fn handshakes_that_fail() {
 
     let mut client = other.client(address, None);
     assert!(client.stream.write_all(b"\0").is_err());
+    let _ = client.stream.conn.write_tls(&mut client.stream.sock);
+    drop(client);
     server.until("it is told", |report| report.counters.strangers["tls"] == 2 && report.connections == 0);
     // A handshake that never comes to an end by what it says.
     let mut socket = TcpStream::connect(address).unwrap();

@@ -110,8 +110,8 @@ impl Stranger {
             Self::Certificate(name) => (
                 Code::Denied,
                 format!(
-                    "your certificate, {name}, is no holder's: add it to one in the keys file of the server, as \
-                     certificate = \"…\", or give a key with --key-file FILE"
+                    "your certificate, {name}, belongs to no holder: name it as `certificate` of one in the keys file of \
+                     the server, or give a key with --key-file FILE"
                 ),
             ),
             Self::Sealed => (
@@ -159,7 +159,7 @@ impl Stranger {
             Self::BadTls(_) => "a TLS handshake failed",
             Self::Nameless => "a client without a key or certificate was refused; give it one of them",
             Self::Certificate(_) => {
-                "a client was refused: its certificate is no holder's; add it to one in the keys file"
+                "a client was refused: its certificate belongs to no holder; name it in the keys file"
             }
             Self::Unknown => "something that is not Answerback was refused; a scanner, or a wrong port",
             Self::Silent { .. } => "a connection that did not say in time what it is was closed (--handshake)",
