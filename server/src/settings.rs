@@ -40,7 +40,7 @@ pub struct Settings {
     /// address, and what would be right for them would hold up no attacker.
     pub max_connections_per_address: usize,
     /// New connections a second in all; twice as many at once after a quiet time. 5,000: 10,000 clients that come back after a restart are in
-    /// at once, and handshakes take at most a quarter of a core for ever. 0 is no limit.
+    /// at once, and handshakes take at most a quarter of a core for ever, or most of one where all come over TLS. 0 is no limit.
     pub handshakes_per_second: usize,
     /// The same for one address. 0, no limit: for the same reason as above. Who fails is slowed down by `stranger_rest` anyway.
     pub handshakes_per_address: usize,

@@ -379,7 +379,7 @@ impl DataPlane {
     }
 
     fn rekey(&mut self, Replacement { ring, removed_keys, rights }: Replacement) -> usize {
-        let closed = self.sockets.rekey(ring, &removed_keys);
+        let closed = self.sockets.rekey(&ring, &removed_keys);
         for (holder, rights) in rights {
             self.broker.handle(self.now, Input::Rights { holder, rights });
             self.carry_out();

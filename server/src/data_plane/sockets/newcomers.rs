@@ -80,12 +80,12 @@ impl Sockets {
     }
 
     /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
-    pub(in crate::data_plane) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
-        self.door.rekey(Arc::clone(&ring));
+    pub(in crate::data_plane) fn rekey(&mut self, ring: &Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
+        self.door.rekey(Arc::clone(ring));
         let mut found = Vec::new();
         for id in self.table.ids() {
             let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
-            if open.is_some_and(|connection| connection.transport.is_revoked(removed, &ring)) {
+            if open.is_some_and(|connection| connection.transport.is_revoked(removed, ring)) {
                 found.push(id);
             }
         }

@@ -53,7 +53,8 @@ impl Names {
     }
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, DnType, KeyPair};
