@@ -14,7 +14,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 /// Bytes that somebody may send until the handshake is done. A long chain of certificates has 10 KiB.
-const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
+const HANDSHAKE_BYTES_MAX: usize = 32 << 10;
 
 /// Bytes of records that may wait for the socket. They do not count as waiting in the outbox any more, so there are few; two full records make few
 /// writes of what is large.
@@ -112,6 +112,10 @@ impl Session {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return came(count, wire, false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Its own buffers are full, of a message that is too long.
+                Err(error) if error.raw_os_error().is_none() => {
+                    self.failed = Some(rustls::Error::General(error.to_string()));
+                }
                 Err(error) => return Err(error),
             }
         }
