@@ -13,7 +13,7 @@ Each flag is also an environment variable: --max-frame is ANSWERBACK_MAX_FRAME. 
 Sizes are bytes, or KiB, MiB, GiB: 8MiB. Times have a unit, ms, s, m, h or d: 250ms.
 Port 0 takes a free port. What is beyond a limit of queues is told `overloaded` at once.
 
-Signals:     SIGTERM and SIGINT drain; a second one ends at once; SIGHUP reads keys, TLS again
+Signals:     SIGTERM and SIGINT drain; a second one ends at once; SIGHUP reads keys and TLS again
 Exit codes:  0 drained, 1 runtime, 2 usage, 5 drain deadline passed, 78 bad settings";
 
 /// What was typed, or said by the environment.
