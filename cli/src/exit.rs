@@ -189,7 +189,9 @@ fn way_past(obstacle: Obstacle) -> &'static str {
         Obstacle::Certificate => {
             "--tls-ca FILE with the authority that signed it, or --tls-server-name NAME with the name in it"
         }
-        Obstacle::TlsRefused => "see the log of the server; if it wants a certificate: --tls-certificate FILE",
+        Obstacle::TlsRefused => {
+            "see the log of the server: it may have no TLS, or want a certificate: --tls-certificate FILE"
+        }
         Obstacle::NoTls => "connect without --tls, or start the server with --tls-certificate",
         _ => "start one with `answerback-server`, or say where it is with --server HOST:PORT",
     }

@@ -41,14 +41,39 @@
 //! | limit how much is done at once, or how often | [`Serve::concurrency`], [`Serve::pace`] |
 //! | ask all handlers | [`Client::broadcast`] |
 //! | start before the server does | [`Builder::retry_first_connection`], [`Builder::start`] |
+//! | connect with a key, so that nobody on the way reads or changes anything | [`Builder::key_file`], [`Builder::key_from_environment`], [`Builder::key`] |
+//! | connect over TLS | [`Builder::tls`], with the feature `tls` |
+//! | know why there is no connection | [`Error::obstacle`] |
 //! | know several servers | [`Builder::address`]: one connection at a time |
 //! | end a service on SIGTERM | `client.run_until_signal(deadline)`, with the feature `signals` |
 //! | leave in order | [`Client::drain`]; at once: [`Client::close`]. At the end of `main` one of them, or the server waits for the client for its grace time |
 //! | test a service | the crate `answerback-testing`: a broker in the test, a bad network, virtual time |
 //!
+//! # Keys
+//!
+//! A server that others than its own machine can reach wants a key of each client; `answerback keygen billing -o billing.key` makes one. With it a connection is sealed: both ends
+//! show that they have the key before anything is said, and what is said nobody else reads, changes or repeats. The server knows the holder of the key, and what it may do.
+//!
+//! ```
+//! use answerback::{Client, Obstacle};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let builder = Client::builder("127.0.0.1:7040").key_file("/etc/answerback/billing.key");
+//! match builder.connect().await {
+//!     Ok(client) => client.close().await,
+//!     Err(error) if error.obstacle() == Some(Obstacle::KeyRefused) => eprintln!("not the key of this server: {error}"),
+//!     Err(error) => eprintln!("{error}"), // no such file, say, and what to do about it
+//! }
+//! # }
+//! ```
+//!
+//! Key files have a mode that keeps others away, so they are known on Unix only; [`Builder::key`] is there everywhere. A key that the server refuses is tried again after
+//! pauses that grow: it may be on its way to the server.
+//!
 //! # Features
 //!
-//! None is on by default. `signals`: `Client::run_until_signal` (Unix). `anyhow`: `?` on an `anyhow::Error` in handlers.
+//! None is on by default. `tls`: `Builder::tls`. `signals`: `Client::run_until_signal` (Unix). `anyhow`: `?` on an `anyhow::Error` in handlers.
 //!
 //! # How it is built
 //!

@@ -56,7 +56,7 @@ impl Obstacle {
         match self {
             Self::Unreachable => "start a server there, or give another address",
             Self::Silent => "see whether that is the address of an Answerback server, and what its log says",
-            Self::Closed => "see what its log says; it may be a server without keys, or none of Answerback",
+            Self::Closed => "see what its log says: it may be full, or have no keys, or be no server of Answerback",
             Self::KeyWanted => "give the client its key: Builder::key_file, or Builder::key_from_environment",
             Self::KeyRefused => "give the client a key that this server has, with its id and its secret",
             Self::NoKeys => "give the server keys (--key-file or --keys), or connect without one",
@@ -67,7 +67,7 @@ impl Obstacle {
                 "give the authority that signed it (TlsOptions::ca_file) or the name that is in it (TlsOptions::server_name)"
             }
             Self::TlsRefused => {
-                "see what its log says; it may want a client certificate (TlsOptions::client_certificate)"
+                "see what its log says: it may have no TLS, or want a client certificate (TlsOptions::client_certificate)"
             }
             Self::NoTls => "connect without TLS, or give the server a certificate (--tls-certificate)",
         }

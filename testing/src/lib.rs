@@ -33,7 +33,7 @@ mod simulation;
 mod test_broker;
 
 pub use answerback_broker::Settings as BrokerSettings;
-pub use answerback_server::Settings;
+pub use answerback_server::{Keys, Reloaded, Settings, key_ring};
 pub use proxy::{Ending, Fault, Faults, Proxy, Way};
 pub use simulation::{History, Simulation, Weather, in_virtual_time};
 pub use test_broker::TestBroker;

@@ -1,7 +1,8 @@
 //! A real broker inside the test's process.
 
 use crate::place::Place;
-use answerback_server::{DataDirError, End, Report, Running, Server, Settings, StartError};
+use answerback_server::key_ring::KeyRing;
+use answerback_server::{DataDirError, End, Keys, Reloaded, Report, Running, Server, Settings, StartError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 pub struct TestBroker {
     /// With the port that was found.
     settings: Settings,
+    /// Those that it has now; it starts again with them.
+    keys: Mutex<Option<Keys>>,
     /// Nothing while it is stopped. Shared with threads that wait for it. Dropped before the folder.
     running: Arc<Mutex<Option<Running>>>,
     place: Place,
@@ -75,7 +78,8 @@ impl TestBroker {
         let mut settings = Settings { listen: any_port, admin: None, data_dir: place.path().to_owned(), ..settings };
         let running = try_start(&settings).await.unwrap_or_else(|error| panic!("no broker could be started: {error}"));
         settings.listen = running.address();
-        Self { settings, running: Arc::new(Mutex::new(Some(running))), place }
+        let keys = Mutex::new(settings.keys.clone());
+        Self { settings, keys, running: Arc::new(Mutex::new(Some(running))), place }
     }
 
     /// Where clients connect: `127.0.0.1:PORT`. It stays the same when the broker is stopped and started again.
@@ -170,12 +174,35 @@ impl TestBroker {
     pub async fn start_again(&self) {
         let end = Instant::now() + START_AGAIN_WITHIN;
         while lock(&self.running).is_none() {
-            match try_start(&self.settings).await {
+            let keys = lock(&self.keys).clone();
+            match try_start(&Settings { keys, ..self.settings.clone() }).await {
                 Ok(running) => *lock(&self.running) = Some(running),
                 Err(error) if is_passing(&error) && Instant::now() < end => pause().await,
                 Err(error) => panic!("the broker could not be started again: {error}"),
             }
         }
+    }
+
+    /// Puts other keys in place of those that it was started with, as a reload of its keys file would: connections whose key is gone are closed,
+    /// and changed rights hold at once. Nothing if it is stopped, or was started without keys.
+    ///
+    /// ```
+    /// # use answerback_testing::{Keys, Settings, TestBroker, key_ring::{Key, KeyId, KeyRing, Secret}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let key = |id| Key { id: KeyId::new(id).unwrap(), secret: Secret::new([7; 32]) };
+    /// let keys = Keys::of(KeyRing::of_one(key("billing")));
+    /// let broker = TestBroker::with(Settings { keys: Some(keys), ..Settings::default() }).await;
+    /// let reloaded = broker.replace_keys(KeyRing::of_one(key("web"))).await.unwrap();
+    /// assert_eq!((&*reloaded.added[0], &*reloaded.removed[0], reloaded.closed), ("web", "billing", 0));
+    /// # }
+    /// ```
+    pub async fn replace_keys(&self, ring: KeyRing) -> Option<Reloaded> {
+        let (running, new) = (Arc::clone(&self.running), ring.clone());
+        let replace = move || lock(&running).as_ref().and_then(|running| running.keys().replace(new).ok());
+        let reloaded = off_the_runtime(replace).await.flatten()?;
+        *lock(&self.keys) = Some(Keys::of(ring));
+        Some(reloaded)
     }
 
     /// Asks the broker to leave, as SIGTERM does: no new work, and what runs may finish within `deadline`. Returns when it
@@ -229,8 +256,8 @@ async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
 }
 
 /// Who panicked with the lock in hand has not left anything half done.
-fn lock(running: &Mutex<Option<Running>>) -> MutexGuard<'_, Option<Running>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[allow(clippy::disallowed_methods, reason = "nobody tells when a port is free again; it is asked until a deadline")]

@@ -1,8 +1,10 @@
 //! Clients with keys: everything works as without, and every way to be at the wrong door is told.
 
 use crate::sealed_front::{Door, key, refusal};
-use crate::support::{begin, ms, soon, until};
-use answerback::{Builder, Client, Code, Error, Key, KeyId, Obstacle, Ran, Reconnect, Secret, State};
+use crate::support::{begin, broker_with, ms, soon, until};
+use answerback::{Builder, Client, Code, Context, Error, Key, KeyId, Obstacle, Ran, Reconnect, Secret, State};
+use answerback_server::Keys;
+use answerback_server::key_ring::KeyRing;
 use answerback_testing::TestBroker;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -136,6 +138,41 @@ async fn a_client_without_a_key_is_told_that_it_needs_one() {
     let door = Door::that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let error = refused(at(&door)).await;
     assert_eq!(error.obstacle(), Some(Obstacle::NotAnswerback), "{error}");
+}
+
+/// A real server with keys. What handlers see of a caller begins with the holder of its key.
+#[tokio::test]
+async fn a_server_with_keys_lets_in_who_has_one_and_grants_what_is_granted() {
+    let mut may = KeyRing::of_one(key("billing", 7)).holders()[0].clone();
+    may.serve.clear();
+    let ring = KeyRing::new(vec![may, KeyRing::of_one(key("mail/2", 8)).holders()[0].clone()]);
+    let broker = broker_with(|settings| settings.keys = Some(Keys::of(ring))).await;
+    let at = || Client::builder(broker.address());
+    let mail = at().key(key("mail/2", 8)).name("mail-1").connect().await.unwrap();
+    let whose = |context: Context, (): ()| async move { answerback::Ok(context.caller().to_owned()) };
+    mail.serve("mail.send", whose).await.unwrap();
+    let billing = at().key(key("billing", 7)).name("billing-1").connect().await.unwrap();
+    let from = soon("an answer", billing.call::<String>("mail.send", ())).await.unwrap();
+    assert_eq!(from, "billing/billing-1");
+    let error = soon("the word on it", billing.serve("x", whose)).await.unwrap_err();
+    assert!(error.code() == Code::Denied && error.message().starts_with("billing may not serve x"), "{error}");
+    mail.reconnect();
+    billing.reconnect();
+    assert_eq!(soon("an answer", billing.call::<String>("mail.send", ())).await.unwrap(), "billing/billing-1");
+    broker.stop().await;
+    let call = begin(billing.call::<String>("mail.send", ()).attempts(2));
+    broker.start_again().await;
+    assert_eq!(soon("an answer", call).await.unwrap().unwrap(), "billing/billing-1");
+    for (builder, obstacle) in [
+        (at(), Obstacle::KeyWanted),
+        (at().key(key("billing", 8)), Obstacle::KeyRefused),
+        (at().key(key("nobody", 7)), Obstacle::KeyRefused),
+    ] {
+        let error = refused(builder).await;
+        assert_eq!(error.obstacle(), Some(obstacle), "{error}");
+    }
+    soon("the goodbye", billing.close()).await;
+    soon("the goodbye", mail.drain(ms(5_000))).await;
 }
 
 /// A real server without keys.

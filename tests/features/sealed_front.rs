@@ -32,6 +32,7 @@ pub(crate) fn refusal(code: Code, message: &str) -> Vec<u8> {
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     /// Spoils the next record to a client.
+    #[allow(dead_code, reason = "not every crate whose tests share this does so")]
     pub(crate) spoil: Arc<AtomicBool>,
     /// Connections taken so far.
     pub(crate) visits: Arc<AtomicUsize>,

@@ -40,6 +40,8 @@ fn announced_lengths_are_not_allocated_whatever_the_limit() {
         "2GiB",
         "--outbox-memory",
         "2GiB",
+        "--inbox-memory",
+        "2GiB",
     ]);
     let mut announcers: Vec<_> = (0..200).map(|_| Client::welcomed(server.address, "announcer")).collect();
     let before = server.resident_kib();

@@ -126,6 +126,9 @@ fn refused(code: Code, message: &str, key: &Key) -> Met {
         Code::BadRequest => {
             Met::new(Obstacle::NoKeys, format!("a server without keys answers, with the unproven words {said}"))
         }
+        Code::VersionMismatch => {
+            Met::new(Obstacle::OtherVersion, format!("it is refused, with the unproven words {said}"))
+        }
         _ => Met::new(Obstacle::Closed, format!("the greeting is refused ({code}), with the unproven words {said}")),
     }
 }

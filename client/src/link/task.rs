@@ -24,6 +24,9 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// How long after a connection was given up without a welcome its `hello` may still reach the server.
 const LATE_HELLO: Duration = Duration::from_secs(60);
 
+/// A year: who is that patient does not mind, and a clock cannot count for ever.
+const WITHIN_MOST: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// Starts the task of a link. With `fail_first` the client gives up if the first round of addresses fails.
 pub(crate) fn spawn(shared: &Arc<Shared>, number: LinkNumber, rota: Rota, fail_first: bool) {
     let ends = Ends { shared: Arc::clone(shared), number };
@@ -247,7 +250,7 @@ impl Task {
 
 async fn open(shared: &Shared, address: &str) -> Result<Wire, Met> {
     let within = shared.settings.connect_timeout;
-    let by = tokio::time::Instant::now() + within;
+    let by = tokio::time::Instant::now() + within.min(WITHIN_MOST);
     let mut io = match tokio::time::timeout_at(by, shared.settings.connector.connect(address)).await {
         Ok(Ok(io)) => io,
         Ok(Err(error)) => return Err(Met::of(error)),

@@ -224,6 +224,10 @@ fn unsound(why: &CertificateError) -> String {
             "its certificate is for another name".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        // What `openssl req -x509` makes when it is told nothing else.
+        other if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority and not of a server (CA:TRUE where CA:FALSE belongs)".to_owned()
+        }
         other => format!("its certificate is not accepted: {other}"),
     }
 }

@@ -363,7 +363,11 @@ impl DataPlane {
     /// Looks at the first bytes of a connection. Returns whether it is in now.
     fn meet(&mut self, connection: ConnectionId) -> bool {
         let arrived = self.sockets.meet(connection, &mut self.scratch, self.now, &mut self.counters);
-        let Some(Arrived { peer, holder, waited }) = arrived else { return false };
+        let Some(Arrived { peer, holder, waited }) = arrived else {
+            // What it keeps of a record that has come in part counts like everything else.
+            self.sockets.go_on(connection, &mut self.counters);
+            return false;
+        };
         let peer = peer.to_string();
         self.broker.handle(self.now, Input::Connected { connection, peer, holder, waited });
         self.carry_out();

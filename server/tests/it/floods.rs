@@ -4,6 +4,8 @@ use crate::client::Client;
 use crate::place::{Embedded, wait_for};
 use answerback_protocol::frames::{Pong, Request, Serve};
 use answerback_protocol::{ClientFrame, Code, Name, RequestId};
+use answerback_server::Keys;
+use answerback_server::key_ring::KeyRing;
 use bytes::BytesMut;
 use std::io::Write;
 use std::thread;
@@ -45,6 +47,27 @@ fn frames_over_the_rate_wait_and_are_not_lost() {
     other.call(1, "$echo", b"2");
     assert_eq!(other.hear().data, b"2");
     assert_eq!(after.closed_slow, 0);
+}
+
+/// Many frames share records, and a read brings many records: what is left of them waits, opened or not, and comes in order.
+#[test]
+fn sealed_frames_over_the_rate_wait_and_are_not_lost() {
+    let key = crate::client::key("billing", 3);
+    let server = Embedded::with(|settings| {
+        settings.keys = Some(Keys::of(KeyRing::of_one(key.clone())));
+        (settings.frames_per_second, settings.bytes_per_second) = (500, 4 << 20);
+    });
+    let mut flood = Client::sealed(server.running.address(), &key, "flood");
+    let datas: Vec<_> = (0..1_000).map(|number| vec![b'1'; [1, 40, 900, 3_000, 20_000][number % 5]]).collect();
+    let frame =
+        |id: usize| ClientFrame::from(Request::call(RequestId::new(id as u64).unwrap(), Name::new("$echo").unwrap()));
+    let frames: Vec<_> = (1..=datas.len()).map(frame).collect();
+    let said: Vec<_> = frames.iter().zip(&datas).map(|(frame, data)| (frame, data.as_slice())).collect();
+    let bytes = BytesMut::from(&*flood.wire(&said));
+    let begin = Instant::now();
+    answered(&mut flood, bytes, 1..1_001);
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert!(server.report().counters.limited["frames"] >= 8);
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn a_key_that_is_removed_closes_its_connections_and_the_other_key_goes_on() {
     cut_off(&mut old, "was removed");
     assert!(outside.try_hear().unwrap().is_none());
     goes_on(&mut new);
+    drop((old, outside));
     server.until("one is left", |report| report.connections == 1);
     // The session of the old one stays for its grace time.
     assert_eq!(server.report().held.sessions, 2);

@@ -120,6 +120,7 @@ fn a_client_that_reads_late_hears_everything() {
         assert_eq!((heard.reply().id.get(), heard.data.len()), (id, (1 << 20) + id as usize));
     }
     assert!(late.try_hear().unwrap().is_none());
+    drop(late);
     server.until("it is gone", |report| report.connections == 0 && report.outbox_bytes == 0);
 }
 
@@ -192,6 +193,7 @@ fn half_a_handshake_is_over_in_time() {
     }
     assert!(mute.try_hear().unwrap().is_none(), "a frame in the clear would not be understood");
     assert_eq!(idle.hear().error().message, "the first frame must be `hello`, not `ping`");
+    drop((clients, mute, idle));
     let report = server.until("all are gone", |report| report.connections == 0);
     assert_eq!((report.counters.strangers["silent"], report.held.sessions), (6, 0));
 }

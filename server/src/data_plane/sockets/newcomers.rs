@@ -50,7 +50,12 @@ impl Sockets {
         let Some(connection) = self.table.get_mut(id) else { return };
         counters.stranger(stranger.kind());
         self.door.strangers.log(stranger, connection.peer, now);
-        self.say(id, &stranger.answer());
+        let answer = stranger.answer();
+        // TLS says by itself why it ends.
+        if answer.is_empty() && connection.is_written() {
+            return self.remove(id);
+        }
+        self.say(id, &answer);
         self.close(id, now);
     }
 

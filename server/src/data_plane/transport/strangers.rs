@@ -188,14 +188,14 @@ impl Strangers {
             self.0.len() - 1
         });
         let Some(also) = self.0[at].1.may(now) else { return };
-        let (mut key, mut certificate, mut reason) = (None, None, None);
+        let (mut key_id, mut certificate, mut reason) = (None, None, None);
         match stranger {
-            Stranger::Key(id) => key = Some(id.as_str()),
+            Stranger::Key(id) => key_id = Some(id.as_str()),
             Stranger::Certificate(name) => certificate = Some(name),
             Stranger::BadTls(why) => reason = Some(why),
             _ => {}
         }
-        tracing::warn!(%peer, kind, key, certificate, reason, also, "{}", stranger.story());
+        tracing::warn!(%peer, kind, key_id, certificate, reason, also, "{}", stranger.story());
     }
 }
 
