@@ -49,6 +49,11 @@ const OTHERS_BESIDE_LIST: u32 = 0o037;
 /// What is read at first of something that does not say how long it is.
 const FIRST_BYTES: usize = 4 << 10;
 
+/// Reads the text of a file, or of a pipe, that nobody but its owner may read. For other secrets than keys, with the same care.
+pub fn read_private_file(path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, Refused> {
+    read(path, bytes_max, Keeper::Mode)
+}
+
 /// The text of a private file, or of a pipe.
 pub(crate) fn read(path: &Path, bytes_max: usize, keeper: Keeper) -> Result<Zeroizing<String>, Refused> {
     let mut file = File::open(path).map_err(Refused::System)?;
@@ -106,7 +111,7 @@ fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Refused> {
 
 impl Refused {
     /// What happened, for the file at this path.
-    pub(crate) fn what(&self, path: &Path) -> String {
+    pub fn what(&self, path: &Path) -> String {
         let path = path.display();
         match self {
             Self::System(error) => format!("cannot read {path}: {error}"),
@@ -118,7 +123,7 @@ impl Refused {
     }
 
     /// What to do about it; `content` says what the file should have in it.
-    pub(crate) fn advice(&self, path: &Path, content: &str) -> String {
+    pub fn advice(&self, path: &Path, content: &str) -> String {
         match self {
             Self::System(error) if error.kind() == io::ErrorKind::NotFound => {
                 format!("look at the path; such a file holds {content}")

@@ -186,7 +186,7 @@ fn reloaded(outcome: Result<Reloaded, ReloadError>) -> Page {
         }
         Err(error @ (ReloadError::NoKeys | ReloadError::NoSource)) => text(StatusCode::NOT_FOUND, &error.to_string()),
         Err(error @ ReloadError::Silent) => text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-        Err(error @ ReloadError::Source(_)) => {
+        Err(error @ (ReloadError::Source(_) | ReloadError::Certificate(_))) => {
             tracing::error!(%error, "the keys cannot be read again; those before go on");
             let error = serde_json::json!({ "error": error.to_string() });
             respond(StatusCode::BAD_REQUEST, JSON, format!("{error}\n"))
@@ -356,7 +356,7 @@ mod tests {
         let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(1));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         assert!(matches!(runtime.block_on(pages.ask()), Known::Recovering(0)));
-        pages.stage.serves(control.clone(), KeyControl::new(None, None, control));
+        pages.stage.serves(control.clone(), KeyControl::new(None, None, None, control));
         assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
         drop(commands);
         assert!(matches!(runtime.block_on(pages.ask()), Known::Silent));
@@ -366,7 +366,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let (control, commands) = Control::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let pages = Pages::new(Arc::new(Stage::new(Interrupt::default())), Duration::from_secs(9));
-        pages.stage.serves(control.clone(), KeyControl::new(None, None, control));
+        pages.stage.serves(control.clone(), KeyControl::new(None, None, None, control));
         let mut request = Request::builder().method("POST").uri(format!("/drain{query}")).header("host", host);
         if let Some(value) = header {
             request = request.header("Answerback-Admin", value);

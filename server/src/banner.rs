@@ -16,6 +16,16 @@ pub(crate) fn banner(settings: &Settings, running: &Running) -> String {
     line("listen", &running.address().to_string());
     line("admin", admin.as_deref().unwrap_or("off"));
     line("keys", &keys(settings.keys.as_ref()));
+    if let Some(tls) = &settings.tls {
+        line(
+            "tls",
+            if tls.asks_clients() {
+                "1.3, on the same port; clients may show certificates"
+            } else {
+                "1.3, on the same port"
+            },
+        );
+    }
     line("data", &running.data_dir().display().to_string());
     line("try", &serve_command(&running.address().to_string(), settings.keys.as_ref()));
     let deadline = print_duration(settings.drain_deadline);

@@ -13,7 +13,7 @@ Each flag is also an environment variable: --max-frame is ANSWERBACK_MAX_FRAME. 
 Sizes are bytes, or KiB, MiB, GiB: 8MiB. Times have a unit, ms, s, m, h or d: 250ms.
 Port 0 takes a free port. What is beyond a limit of queues is told `overloaded` at once.
 
-Signals:     SIGTERM and SIGINT drain; a second one ends at once; SIGHUP reads keys again
+Signals:     SIGTERM and SIGINT drain; a second one ends at once; SIGHUP reads keys and TLS again
 Exit codes:  0 drained, 1 runtime, 2 usage, 5 drain deadline passed, 78 bad settings";
 
 /// What was typed, or said by the environment.
@@ -82,6 +82,21 @@ pub(crate) struct Cli {
     /// Many keys, and what their holders may do
     #[arg(help_heading = "Keys", long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
+
+    /// Speak TLS 1.3 too, with this certificate (PEM)
+    #[cfg(feature = "tls")]
+    #[arg(help_heading = "TLS", long, env = "ANSWERBACK_TLS_CERTIFICATE", hide_env = true, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[cfg(feature = "tls")]
+    #[arg(help_heading = "TLS", long, env = "ANSWERBACK_TLS_KEY", hide_env = true, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Who signs certificates of clients (PEM)
+    #[cfg(feature = "tls")]
+    #[arg(help_heading = "TLS", long, env = "ANSWERBACK_TLS_CLIENT_CA", hide_env = true, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
 
     /// For calls that say none; longer than people wait
     #[arg(

@@ -3,7 +3,7 @@
 //! Nobody shares state with the data plane; who wants to know something asks and is sent a copy.
 
 use crate::data_plane::{Counters, StoreReport};
-use crate::keys::Replacement;
+use crate::keys::Exchange;
 use crate::store::News;
 use answerback_broker::{Counts, Held};
 use mio::Waker;
@@ -25,8 +25,8 @@ pub(crate) enum Command {
     Stop,
     /// Take in what a keeper of the store says.
     Store(News),
-    /// Put other keys in place of those before, and say how many connections were closed.
-    Rekey(Replacement, SyncSender<usize>),
+    /// Put other keys, and another certificate, in place of those before, and say how many connections were closed.
+    Exchange(Exchange, SyncSender<usize>),
     /// Say how things are.
     Report(oneshot::Sender<Report>),
 }

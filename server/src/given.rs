@@ -6,8 +6,12 @@ use crate::logging::Format;
 use answerback_keys::{Given as GivenKeys, KeyRing, RingSource, SourceError};
 use answerback_server::units::{A_COUNT, A_DURATION, A_SIZE, parse_count, parse_duration, parse_size};
 use answerback_server::{Keys, Mistake, Settings};
+#[cfg(feature = "tls")]
+use answerback_server::{Tls, TlsFiles};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
@@ -28,6 +32,8 @@ pub(crate) fn read(cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>) ->
     let mut settings = Settings::default();
     reader.places(cli, &mut settings);
     reader.keys(cli, variable, &mut settings);
+    #[cfg(feature = "tls")]
+    reader.tls(cli, &mut settings);
     reader.times(cli, &mut settings);
     reader.connections(cli, &mut settings);
     reader.limits(cli, &mut settings);
@@ -70,6 +76,27 @@ impl Reader {
                 // Keys were meant to be there: that they are missing is not blamed a second time.
                 settings.keys = Some(Keys::of(KeyRing::default()));
             }
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&mut self, cli: &Cli, settings: &mut Settings) {
+        let said = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let given = [&cli.tls_certificate, &cli.tls_key, &cli.tls_client_ca].map(said);
+        match given {
+            [Some(certificate), Some(key), client_ca] => match Tls::read(TlsFiles { certificate, key, client_ca }) {
+                Ok(tls) => settings.tls = Some(tls),
+                Err(mistakes) => self.mistakes.extend(mistakes),
+            },
+            [None, None, None] => {}
+            [None, ..] => self.mistakes.push(Mistake {
+                flag: "--tls-certificate",
+                what: "is missing: TLS needs the certificate of this server, as a PEM file".to_owned(),
+            }),
+            [_, None, _] => self.mistakes.push(Mistake {
+                flag: "--tls-key",
+                what: "is missing: TLS needs the private key of --tls-certificate, as a PEM file".to_owned(),
+            }),
         }
     }
 
@@ -248,6 +275,8 @@ mod tests {
                 "durable-actions" => "billing.>",
                 // Keys have a test of their own: `answerback-keys` makes no files for others.
                 "key-file" | "keys" => continue,
+                // So has TLS.
+                "tls-certificate" | "tls-key" | "tls-client-ca" => continue,
                 // Without a value it is said as well.
                 "strict-store" => "",
                 "max-frame" => "2KiB",

@@ -7,15 +7,18 @@
 //!        read and checked on the thread of whoever asks: SIGHUP, POST /reload
 //! ```
 //!
-//! A file that is bad changes nothing: it is read to its end before anything is replaced.
+//! A file that is bad changes nothing: it is read to its end before anything is replaced. A certificate is read again together with the keys.
 
 use crate::control::{Command, Control};
+use crate::data_plane::Names;
+use crate::settings::Mistake;
+use crate::tls::Tls;
 use answerback_broker::{Holder, Rights};
 use answerback_keys::{HolderEntry, Key, KeyId, KeyRing, RingSource, SourceError};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long the data plane may take to put new keys to use. `answerback reload` waits a second longer.
@@ -70,7 +73,26 @@ impl Ring {
 
     /// Who has a key, as the core wants to know it.
     pub(crate) fn holder_of(&self, key: &KeyId) -> Option<Holder> {
-        let (id, rights) = self.rights.get_key_value(key.holder())?;
+        self.holder(key.holder())
+    }
+
+    /// The same of who has a certificate with these names, and which of the names says so. Where they are those of two holders, nobody knows who it is.
+    pub(crate) fn holder_by(&self, names: &Names) -> Option<(Box<str>, Holder)> {
+        let mut found = names.all().filter_map(|name| Some((name, self.whose_certificate(name)?)));
+        let (name, holder) = found.next()?;
+        if found.any(|(_, other)| other != holder) {
+            return None;
+        }
+        Some((name.into(), self.holder(holder)?))
+    }
+
+    /// Whose certificates have this name.
+    pub(crate) fn whose_certificate(&self, name: &str) -> Option<&str> {
+        self.keys.by_certificate(name).map(|holder| &*holder.id)
+    }
+
+    fn holder(&self, id: &str) -> Option<Holder> {
+        let (id, rights) = self.rights.get_key_value(id)?;
         Some(Holder { id: Arc::clone(id), rights: Arc::clone(rights) })
     }
 }
@@ -85,6 +107,13 @@ fn rights_of(holder: &HolderEntry) -> Rights {
         subscribe: patterns(subscribe),
         admin: *admin,
     }
+}
+
+/// What the data plane is to put to use; what is not there stays.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) keys: Option<Replacement>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// A new ring for the data plane, and what it must do about the one before.
@@ -112,17 +141,26 @@ pub struct Reloaded {
     pub changed: Vec<Arc<str>>,
     /// Connections that were closed, because their key is gone.
     pub closed: usize,
+    /// Whether a certificate was read again too.
+    pub certificate: bool,
 }
 
 impl Reloaded {
+    fn of(ring: &Ring) -> Self {
+        Self { holders: ring.keys.holders().len(), keys: ring.keys.key_count(), ..Self::default() }
+    }
+
     /// As one JSON object, which `answerback reload` reads.
     pub(crate) fn json(&self) -> String {
-        let Self { holders, keys, added, removed, changed, closed } = self;
+        let Self { holders, keys, added, removed, changed, closed, certificate } = self;
         let [added, removed, changed] =
             [added, removed, changed].map(|ids| ids.iter().map(|id| &**id).collect::<Vec<_>>());
-        let object = serde_json::json!({
+        let mut object = serde_json::json!({
             "holders": holders, "keys": keys, "added": added, "removed": removed, "changed": changed, "closed": closed
         });
+        if *certificate {
+            object["certificate"] = true.into();
+        }
         format!("{object}\n")
     }
 }
@@ -139,7 +177,8 @@ impl fmt::Display for Reloaded {
                 write!(f, "; {what} {}: {}{more}", ids.len(), ids[..ids.len().min(LISTED_MAX)].join(" "))?;
             }
         }
-        write!(f, "; {} connections closed", self.closed)
+        write!(f, "; {} connections closed", self.closed)?;
+        if self.certificate { f.write_str("; the TLS certificate too") } else { Ok(()) }
     }
 }
 
@@ -152,6 +191,8 @@ pub enum ReloadError {
     NoSource,
     /// They cannot be read, or something in them is wrong.
     Source(SourceError),
+    /// The files of its certificate cannot be read, or do not fit together.
+    Certificate(Vec<Mistake>),
     /// The data plane does not answer, or has ended.
     Silent,
 }
@@ -166,40 +207,68 @@ pub struct KeyControl {
 #[derive(Debug)]
 struct Held {
     source: Option<RingSource>,
+    tls: Option<Tls>,
     /// What the data plane has. None on a server without keys. Locked while keys are exchanged, so that it is done once at a time.
     ring: Mutex<Option<Arc<Ring>>>,
 }
 
 impl KeyControl {
-    pub(crate) fn new(keys: Option<&Keys>, ring: Option<Arc<Ring>>, control: Control) -> Self {
+    pub(crate) fn new(keys: Option<&Keys>, tls: Option<Tls>, ring: Option<Arc<Ring>>, control: Control) -> Self {
         let source = keys.and_then(|keys| keys.source.clone());
-        Self { control, held: Arc::new(Held { source, ring: Mutex::new(ring) }) }
+        Self { control, held: Arc::new(Held { source, tls, ring: Mutex::new(ring) }) }
     }
 
-    /// Reads the keys again from where they were read at the start. Waits for the disk and for the data plane, so it is not for async code.
+    /// Reads the keys, and the certificate, again from where they were read at the start. Waits for the disk and for the data plane, so it is not for
+    /// async code.
     pub fn reload(&self) -> Result<Reloaded, ReloadError> {
-        self.exchange(|source| source.ok_or(ReloadError::NoSource)?.read().map_err(ReloadError::Source))
+        let mut ring = self.lock();
+        let tls = self.held.tls.as_ref().map(Tls::read_again).transpose().map_err(ReloadError::Certificate)?;
+        let keys = match (&self.held.source, &*ring) {
+            (Some(source), _) => Some(source.read().map_err(ReloadError::Source)?),
+            (None, _) if tls.is_some() => None,
+            (None, Some(_)) => return Err(ReloadError::NoSource),
+            (None, None) => return Err(ReloadError::NoKeys),
+        };
+        self.exchange(&mut ring, keys, tls)
     }
 
     /// The same with keys that the program has.
     pub fn replace(&self, keys: KeyRing) -> Result<Reloaded, ReloadError> {
-        self.exchange(|_| Ok(keys))
+        let mut ring = self.lock();
+        if ring.is_none() {
+            return Err(ReloadError::NoKeys);
+        }
+        self.exchange(&mut ring, Some(keys), None)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Ring>>> {
+        self.held.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exchange(
         &self,
-        read: impl FnOnce(Option<&RingSource>) -> Result<KeyRing, ReloadError>,
+        ring: &mut Option<Arc<Ring>>,
+        keys: Option<KeyRing>,
+        tls: Option<Tls>,
     ) -> Result<Reloaded, ReloadError> {
-        let mut ring = self.held.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = ring.as_ref().ok_or(ReloadError::NoKeys)?;
-        let (replacement, mut reloaded) = replacement(before, read(self.held.source.as_ref())?);
-        let after = Arc::clone(&replacement.ring);
+        let (keys, mut reloaded) = match (keys, &*ring) {
+            (Some(keys), Some(before)) => {
+                let (replacement, reloaded) = replacement(before, keys);
+                (Some(replacement), reloaded)
+            }
+            (_, Some(same)) => (None, Reloaded::of(same)),
+            (_, None) => (None, Reloaded::default()),
+        };
+        reloaded.certificate = tls.is_some();
+        let after = keys.as_ref().map(|replacement| Arc::clone(&replacement.ring));
         let (tell, told) = sync_channel(1);
-        if !self.control.try_send(Command::Rekey(replacement, tell)) {
+        if !self.control.try_send(Command::Exchange(Exchange { keys, tls }, tell)) {
             return Err(ReloadError::Silent);
         }
         // It will be put to use, even if nobody hears of that in time.
-        *ring = Some(after);
+        if after.is_some() {
+            *ring = after;
+        }
         reloaded.closed = told.recv_timeout(ANSWER_WITHIN).map_err(|_| ReloadError::Silent)?;
         Ok(reloaded)
     }
@@ -221,14 +290,8 @@ fn replacement(before: &Ring, keys: KeyRing) -> (Replacement, Reloaded) {
     rights.extend(changes.removed.iter().map(|id| (Arc::clone(id), None)));
     // The core is told in one order, whatever the order in the table.
     rights.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let reloaded = Reloaded {
-        holders: ring.keys.holders().len(),
-        keys: ring.keys.key_count(),
-        added: changes.added,
-        removed: changes.removed,
-        changed: changes.changed,
-        closed: 0,
-    };
+    let reloaded =
+        Reloaded { added: changes.added, removed: changes.removed, changed: changes.changed, ..Reloaded::of(&ring) };
     let removed_keys = changes.removed_keys.into_iter().collect();
     (Replacement { ring: Arc::new(ring), removed_keys, rights }, reloaded)
 }
@@ -241,6 +304,10 @@ impl fmt::Display for ReloadError {
                 write!(f, "there is nothing to reload: the keys were given by the program that this server runs in")
             }
             Self::Source(error) => error.fmt(f),
+            Self::Certificate(mistakes) => {
+                let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+                f.write_str(&mistakes.join("\n"))
+            }
             Self::Silent => write!(f, "the data plane does not answer"),
         }
     }

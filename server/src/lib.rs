@@ -36,6 +36,8 @@ mod settings;
 mod stage;
 mod start;
 mod store;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 pub mod units;
 
 pub use answerback_keys as key_ring;
@@ -48,3 +50,6 @@ pub use settings::{Mistake, Settings};
 pub use stage::Interrupt;
 pub use start::{Server, StartError};
 pub use store::{JournalFigures, StoreError};
+pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tls::TlsFiles;

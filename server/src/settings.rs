@@ -5,6 +5,7 @@
 
 use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
 use crate::keys::Keys;
+use crate::tls::Tls;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
 use answerback_protocol::Pattern;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub admin: Option<SocketAddr>,
     /// Who may connect, and do what. `None`: everybody who can reach it, and everything.
     pub keys: Option<Keys>,
+    /// The certificate with which the port for clients speaks TLS too. `None`: it does not.
+    pub tls: Option<Tls>,
     /// The directory that belongs to this server alone.
     pub data_dir: PathBuf,
     /// Connections open at once. 10,000: each costs a file descriptor and about 1 KiB.
@@ -37,7 +40,7 @@ pub struct Settings {
     /// address, and what would be right for them would hold up no attacker.
     pub max_connections_per_address: usize,
     /// New connections a second in all; twice as many at once after a quiet time. 5,000: 10,000 clients that come back after a restart are in
-    /// at once, and handshakes take at most a quarter of a core for ever. 0 is no limit.
+    /// at once, and handshakes take at most a quarter of a core for ever, or most of one where all come over TLS. 0 is no limit.
     pub handshakes_per_second: usize,
     /// The same for one address. 0, no limit: for the same reason as above. Who fails is slowed down by `stranger_rest` anyway.
     pub handshakes_per_address: usize,
@@ -79,6 +82,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7040)),
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7041))),
             keys: None,
+            tls: None,
             data_dir: PathBuf::from("answerback-data"),
             max_connections: 10_000,
             outbox_limit: 64 << 20,
@@ -151,7 +155,10 @@ impl Settings {
 
     fn check_addresses(&self, found: &mut Mistakes) {
         if self.keys.is_none() && !is_loopback(self.listen) {
-            found.add("--listen", wants_keys(self.listen));
+            found.add("--listen", wants_keys(self.listen, self.tls.is_some()));
+        }
+        if self.tls.as_ref().is_some_and(Tls::asks_clients) && !self.knows_certificates() {
+            found.add("--tls-client-ca", WANTS_HOLDERS.to_owned());
         }
         if let Some(address) = self.admin.filter(|address| !is_loopback(*address)) {
             found.add("--admin", wants_loopback(address));
@@ -169,6 +176,14 @@ impl Settings {
         for address in elsewhere.iter().filter(|address| !is_host_and_port(address)) {
             found.add("--elsewhere", format!("`{}` is not host:port, such as broker2:7040", address.escape_debug()));
         }
+    }
+
+    /// Whether somebody may be known by a certificate. A ring that is empty may be filled later.
+    fn knows_certificates(&self) -> bool {
+        self.keys
+            .as_ref()
+            .map(|keys| keys.ring().holders())
+            .is_some_and(|holders| holders.is_empty() || holders.iter().any(|holder| holder.certificate.is_some()))
     }
 
     fn check_identity(&self, found: &mut Mistakes) {
@@ -305,14 +320,23 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-fn wants_keys(address: SocketAddr) -> String {
+fn wants_keys(address: SocketAddr, tls: bool) -> String {
     let port = address.port();
+    let tls = if tls {
+        "; TLS alone knows nobody: for client certificates give --tls-client-ca FILE, and --keys FILE with a holder for each"
+    } else {
+        ""
+    };
     format!(
         "{address} can be reached from other machines, so the server needs keys to know its clients by: make one with \
-         `answerback keygen` and give it with --key-file FILE, or many with --keys FILE; without keys listen on \
+         `answerback keygen` and give it with --key-file FILE, or many with --keys FILE{tls}; without keys listen on \
          127.0.0.1:{port}, and put a tunnel or VPN (ssh, WireGuard) in front of it"
     )
 }
+
+/// Authorities are of no use where nobody is known by what they sign.
+const WANTS_HOLDERS: &str = "no holder has a certificate, so a certificate would let nobody in: give --keys FILE with \
+                             certificate = \"CN=…\" below each holder that comes with one";
 
 fn wants_loopback(address: SocketAddr) -> String {
     let port = address.port();

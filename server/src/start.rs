@@ -100,7 +100,7 @@ impl Server {
         let (plane, control) = DataPlane::new(&settings, parts).map_err(cannot("watch sockets"))?;
         let keeping =
             keepers.spawn(store, journal, snapshots, &control).map_err(cannot("start the store's threads"))?;
-        let keys = KeyControl::new(settings.keys.as_ref(), ring, control.clone());
+        let keys = KeyControl::new(settings.keys.as_ref(), settings.tls.clone(), ring, control.clone());
         stage.serves(control.clone(), keys.clone());
         let mut running = Running::new(address, admin_address, control, keys, data_dir);
         running.own_admin(admin);

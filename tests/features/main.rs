@@ -32,3 +32,4 @@ mod stored;
 mod streams;
 mod support;
 mod tls;
+mod tls_server;

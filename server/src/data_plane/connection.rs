@@ -1,8 +1,9 @@
 //! One connection: its socket, what it has sent in part, what waits to be written to it, and how far it is from its end.
 
+use super::buffers::Buffers;
 use super::limits::Watch;
-use super::outbox::Outbox;
-use super::transport::Transport;
+use super::outbox::{Outbox, Written};
+use super::transport::{Session, Transport};
 use answerback_broker::Time;
 use answerback_protocol::inbox::{Inbox, Scratch};
 use mio::net::TcpStream;
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) since: Time,
     /// What its bytes are.
     pub(super) transport: Transport,
+    /// What they are within, if it is TLS.
+    pub(super) tls: Option<Box<Session>>,
     pub(super) inbox: Inboxed,
     pub(super) outbox: Outbox,
     pub(super) phase: Phase,
@@ -70,8 +73,8 @@ impl std::fmt::Debug for Inboxed {
 /// What a read achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
-    /// Bytes; there may be more if they filled the room.
-    Bytes { count: usize, more: bool },
+    /// Bytes: so many to be looked at, of so many on the wire. There may be more if they filled the room.
+    Bytes { count: usize, wire: usize, more: bool },
     /// Nothing at the moment.
     Nothing,
     /// The peer has closed its side.
@@ -85,6 +88,7 @@ impl Connection {
             peer,
             since,
             transport: Transport::Unknown,
+            tls: None,
             inbox: Inboxed(Inbox::new(frame_bytes_max)),
             outbox: Outbox::default(),
             phase: Phase::Open,
@@ -101,18 +105,33 @@ impl Connection {
     pub(super) fn read(&mut self, scratch: &mut Scratch) -> io::Result<Came> {
         let space = self.inbox.0.space(scratch);
         let room = space.len().min(READ_BYTES_MAX).min(self.watch.room);
-        match self.stream.read(&mut space[..room]) {
-            Ok(0) => Ok(Came::End),
-            Ok(count) => {
-                if self.phase == Phase::Open {
-                    self.inbox.0.received(scratch, count);
-                }
-                Ok(Came::Bytes { count, more: count == room || self.peer_ended })
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Came::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Came::Bytes { count: 0, more: true }),
-            Err(error) => Err(error),
+        let came = match &mut self.tls {
+            Some(tls) if self.phase == Phase::Open => tls.read(&mut self.stream, &mut space[..room])?,
+            _ => read_plain(&mut self.stream, &mut space[..room])?,
+        };
+        let Came::Bytes { count, wire, more } = came else { return Ok(came) };
+        if self.phase == Phase::Open && count > 0 {
+            self.inbox.0.received(scratch, count);
         }
+        Ok(Came::Bytes { count, wire, more: more || self.peer_ended })
+    }
+
+    /// Writes once, or as much as the socket takes, of what waits.
+    pub(super) fn write(&mut self, buffers: &mut Buffers) -> io::Result<Written> {
+        match &mut self.tls {
+            None => self.outbox.write_to(&mut self.stream, buffers),
+            Some(tls) => tls.write(&mut self.stream, &mut self.outbox, buffers),
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.outbox.is_empty() && !self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Whether a frame in the clear would not be understood, because something else was begun.
+    pub(super) fn is_greeting(&self) -> bool {
+        matches!(self.transport, Transport::Greeted(_)) || self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Whether it is open and not in yet.
@@ -130,5 +149,15 @@ impl Connection {
     pub(super) fn linger(&mut self) -> io::Result<()> {
         self.phase = Phase::Lingering;
         self.stream.shutdown(Shutdown::Write)
+    }
+}
+
+fn read_plain(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<Came> {
+    match stream.read(into) {
+        Ok(0) => Ok(Came::End),
+        Ok(count) => Ok(Came::Bytes { count, wire: count, more: count == into.len() }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Came::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Came::Bytes { count: 0, wire: 0, more: true }),
+        Err(error) => Err(error),
     }
 }

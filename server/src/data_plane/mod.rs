@@ -37,9 +37,10 @@ pub(crate) use limits::{BYTES_LEAST, FRAMES_LEAST};
 pub(crate) use sockets::TURNED_AWAY_MAX;
 pub(crate) use storing::Links;
 pub use storing::{RoundCounts, StoreReport};
+pub(crate) use transport::Names;
 
 use crate::control::{Command, Control, Report};
-use crate::keys::{Replacement, Ring};
+use crate::keys::{Exchange, Replacement, Ring};
 use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Note, Output, Time};
 use answerback_protocol::ClientFrame;
@@ -164,7 +165,7 @@ impl DataPlane {
             outbox_bytes_in_all: settings.outbox_memory,
             handshake: settings.broker.handshake,
         };
-        let door = Door::new(ring, bounds.frame_bytes);
+        let door = Door::new(ring, settings.tls.clone(), bounds.frame_bytes);
         let now = clock.now();
         let plane = Self {
             sockets: Sockets::new(poll.registry().try_clone()?, bounds, door, Limits::new(settings)),
@@ -266,7 +267,7 @@ impl DataPlane {
                     self.carry_out();
                 }
                 // Whoever asked may have given up waiting for the answer.
-                Command::Rekey(replacement, to) => drop(to.try_send(self.rekey(replacement))),
+                Command::Exchange(exchange, to) => drop(to.try_send(self.exchange(exchange))),
                 Command::Report(to) => drop(to.send(self.report())),
             }
         }
@@ -373,9 +374,16 @@ impl DataPlane {
         true
     }
 
-    /// Puts other keys in place of those before. Returns how many connections are closed by that.
+    /// Puts other keys, and another certificate, in place of those before. Returns how many connections are closed by that.
+    fn exchange(&mut self, Exchange { keys, tls }: Exchange) -> usize {
+        if let Some(tls) = tls {
+            self.sockets.certify(tls);
+        }
+        keys.map_or(0, |replacement| self.rekey(replacement))
+    }
+
     fn rekey(&mut self, Replacement { ring, removed_keys, rights }: Replacement) -> usize {
-        let closed = self.sockets.rekey(ring, &removed_keys);
+        let closed = self.sockets.rekey(&ring, &removed_keys);
         for (holder, rights) in rights {
             self.broker.handle(self.now, Input::Rights { holder, rights });
             self.carry_out();

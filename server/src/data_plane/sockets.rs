@@ -241,18 +241,20 @@ impl Sockets {
         connection.to_read = false;
         counters.reads += 1;
         match connection.read(scratch) {
-            Ok(Came::Bytes { count, more }) => {
-                counters.bytes_in += count as u64;
-                connection.watch.purse.read(count);
+            Ok(Came::Bytes { count, wire, more }) => {
+                counters.bytes_in += wire as u64;
+                connection.watch.purse.read(wire);
                 if more {
                     connection.to_read = true;
                     self.to_read.push(id);
                 }
-                match connection.phase == Phase::Open && count > 0 {
+                let brought = match connection.phase == Phase::Open && count > 0 {
                     true if connection.known => Brought::Bytes,
                     true => Brought::Opening,
                     false => Brought::Nothing,
-                }
+                };
+                self.answer_within_tls(id);
+                brought
             }
             Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
@@ -260,8 +262,7 @@ impl Sockets {
                 Brought::Nothing
             }
             Err(error) => {
-                tracing::debug!(connection = %id, %error, "connection broke");
-                self.remove(id);
+                self.broke(id, &error, counters);
                 Brought::Nothing
             }
         }
@@ -339,7 +340,7 @@ impl Sockets {
             connection.to_write = false;
             if !connection.blocked {
                 self.write(id, counters);
-                self.finish(id);
+                self.finish(id, counters);
             }
         }
         self.writing.clear();
@@ -347,16 +348,16 @@ impl Sockets {
 
     fn write(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.outbox.is_empty() {
+        if connection.is_written() {
             return;
         }
         counters.writes += 1;
-        match connection.outbox.write_to(&mut connection.stream, &mut self.buffers) {
+        match connection.write(&mut self.buffers) {
             Ok(written) => {
                 counters.bytes_out += written.bytes as u64;
                 self.outbox_bytes -= written.freed;
                 connection.blocked = written.blocked;
-                let goes_on = !written.blocked && !connection.outbox.is_empty();
+                let goes_on = !written.blocked && !connection.is_written();
                 if goes_on && !std::mem::replace(&mut connection.to_write, true) {
                     self.to_write.push(id);
                 }
@@ -370,11 +371,15 @@ impl Sockets {
     }
 
     /// Takes the next step of a connection that is being closed, once its outbox is empty.
-    fn finish(&mut self, id: ConnectionId) {
+    fn finish(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        if connection.phase != Phase::Flushing || !connection.outbox.is_empty() {
+        if connection.phase != Phase::Flushing || !connection.is_written() {
             return;
         }
+        if connection.tls.as_mut().is_some_and(|tls| tls.say_goodbye()) {
+            self.write(id, counters);
+        }
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_written()) else { return };
         if connection.peer_ended || connection.linger().is_err() {
             self.remove(id);
         } else if std::mem::take(&mut connection.known) {
@@ -386,7 +391,7 @@ impl Sockets {
     fn peer_left(&mut self, id: ConnectionId, now: Time) {
         let Some(connection) = self.table.get_mut(id) else { return };
         connection.peer_ended = true;
-        if connection.outbox.is_empty() {
+        if connection.is_written() {
             self.remove(id);
             return;
         }

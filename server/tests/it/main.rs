@@ -21,6 +21,12 @@ mod sealed;
 mod store;
 mod store_faults;
 mod strangers;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_certificates;
+#[cfg(feature = "tls")]
+mod tls_client;
 
 /// The server's program.
 fn program() -> &'static str {

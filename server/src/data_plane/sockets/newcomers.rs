@@ -1,14 +1,17 @@
-//! Connections that are not in yet: looked at when they say something, refused when they take too long, gone when their key is.
+//! Connections that are not in yet: looked at when they say something, refused when they take too long, gone when their key is. And what TLS has to
+//! say of its own.
 
 use super::{Arrived, Sockets};
 use crate::data_plane::connection::Phase;
 use crate::data_plane::counters::Counters;
-use crate::data_plane::transport::{Met, Stranger, Transport};
+use crate::data_plane::transport::{Met, Stranger, reason_of};
 use crate::keys::Ring;
+use crate::tls::Tls;
 use answerback_broker::{ConnectionId, Time};
 use answerback_protocol::inbox::Scratch;
 use answerback_protocol::sealed::KeyId;
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
 impl Sockets {
@@ -23,6 +26,10 @@ impl Sockets {
         let connection = self.table.get_mut(id)?;
         match self.door.meet(connection, scratch) {
             Met::Later => None,
+            Met::Tls => {
+                self.answer_within_tls(id);
+                None
+            }
             Met::Greeted(answer) => {
                 self.say(id, &answer);
                 None
@@ -44,7 +51,8 @@ impl Sockets {
         counters.stranger(stranger.kind());
         self.door.strangers.log(stranger, connection.peer, now);
         let answer = stranger.answer();
-        if answer.is_empty() {
+        // TLS says by itself why it ends.
+        if answer.is_empty() && connection.is_written() {
             return self.remove(id);
         }
         self.say(id, &answer);
@@ -66,7 +74,7 @@ impl Sockets {
             let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
                 continue;
             };
-            let greeted = matches!(connection.transport, Transport::Greeted(_));
+            let greeted = connection.is_greeting();
             self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
         }
     }
@@ -77,12 +85,12 @@ impl Sockets {
     }
 
     /// Other keys hold from now on. Returns the connections whose keys are among the `removed`; those that were not in are gone.
-    pub(in crate::data_plane) fn rekey(&mut self, ring: Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
-        self.door.rekey(ring);
+    pub(in crate::data_plane) fn rekey(&mut self, ring: &Arc<Ring>, removed: &HashSet<KeyId>) -> Vec<ConnectionId> {
+        self.door.rekey(Arc::clone(ring));
         let mut found = Vec::new();
         for id in self.table.ids() {
             let open = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open);
-            if open.is_some_and(|connection| connection.transport.key().is_some_and(|key| removed.contains(key))) {
+            if open.is_some_and(|connection| connection.transport.is_revoked(removed, ring)) {
                 found.push(id);
             }
         }
@@ -92,5 +100,35 @@ impl Sockets {
             }
         }
         found
+    }
+
+    /// Another certificate is shown to those who come from now on.
+    pub(in crate::data_plane) fn certify(&mut self, tls: Tls) {
+        self.door.certify(tls);
+    }
+
+    /// TLS has things to say of its own, such as its handshake.
+    pub(super) fn answer_within_tls(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if connection.tls.as_ref().is_some_and(|tls| tls.wants_write())
+            && !connection.blocked
+            && !std::mem::replace(&mut connection.to_write, true)
+        {
+            self.to_write.push(id);
+        }
+    }
+
+    /// A connection cannot be read any more. Where it is TLS that has failed, the peer is told in TLS.
+    pub(super) fn broke(&mut self, id: ConnectionId, error: &io::Error, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        match reason_of(error) {
+            Some(reason) if connection.is_outside() => {
+                return self.refuse(id, &Stranger::BadTls(reason), self.now, counters);
+            }
+            Some(_) => self.write(id, counters),
+            None => {}
+        }
+        tracing::debug!(connection = %id, %error, "connection broke");
+        self.remove(id);
     }
 }

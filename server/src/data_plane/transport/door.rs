@@ -2,8 +2,9 @@
 
 use super::super::connection::Connection;
 use super::strangers::{Stranger, Strangers};
-use super::{Greeted, Transport};
+use super::{Greeted, Session, Transport};
 use crate::keys::Ring;
+use crate::tls::Tls;
 use answerback_broker::Holder;
 use answerback_protocol::inbox::{Inbox, Scratch};
 use answerback_protocol::sealed::{ANSWER_BYTES, Channel, Entropy, Opening, Preamble};
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub(crate) struct Door {
     /// None on a server without keys.
     ring: Option<Arc<Ring>>,
+    /// None on a server without a certificate.
+    tls: Option<Tls>,
     frame_bytes: u32,
     pub(crate) strangers: Strangers,
 }
@@ -23,6 +26,8 @@ pub(crate) struct Door {
 pub(crate) enum Met {
     /// More must come.
     Later,
+    /// It speaks TLS, whose handshake has begun.
+    Tls,
     /// It is answered with these bytes, and its first record must come.
     Greeted([u8; ANSWER_BYTES]),
     /// It comes in. What it has said besides is in its inbox.
@@ -32,13 +37,18 @@ pub(crate) enum Met {
 }
 
 impl Door {
-    pub(crate) fn new(ring: Option<Arc<Ring>>, frame_bytes: u32) -> Self {
-        Self { ring, frame_bytes, strangers: Strangers::default() }
+    pub(crate) fn new(ring: Option<Arc<Ring>>, tls: Option<Tls>, frame_bytes: u32) -> Self {
+        Self { ring, tls, frame_bytes, strangers: Strangers::default() }
     }
 
     /// Other keys hold from now on.
     pub(crate) fn rekey(&mut self, ring: Arc<Ring>) {
         self.ring = Some(ring);
+    }
+
+    /// Another certificate is shown from now on. Who came over TLS before goes on as it is.
+    pub(crate) fn certify(&mut self, tls: Tls) {
+        self.tls = Some(tls);
     }
 
     /// Looks at what was just read from a connection that is not in yet.
@@ -59,14 +69,44 @@ impl Door {
             (Some(Opening::Sealed), Some(ring)) => self.greet(ring, connection, scratch),
             (Some(Opening::Sealed), None) => Met::Stranger(Stranger::Sealed),
             (Some(Opening::Http), _) => Met::Stranger(Stranger::Http),
-            (Some(Opening::Tls), _) => Met::Stranger(Stranger::Tls),
-            (Some(Opening::Plain), Some(_)) => Met::Stranger(Stranger::Plain),
-            (Some(Opening::Unknown), Some(_)) => Met::Stranger(Stranger::Unknown),
+            (Some(Opening::Tls), _) if connection.tls.is_none() => self.begin_tls(connection, scratch),
+            (Some(Opening::Plain), Some(ring)) => self.certified(ring, connection),
+            (Some(Opening::Tls), _) | (Some(Opening::Unknown), Some(_)) => Met::Stranger(Stranger::Unknown),
             // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
             (Some(Opening::Plain | Opening::Unknown), None) => {
                 connection.transport = Transport::Plain;
                 Met::In(None)
             }
+        }
+    }
+
+    /// Its first bytes go to TLS, and what comes out of that is looked at anew.
+    fn begin_tls(&self, connection: &mut Connection, scratch: &Scratch) -> Met {
+        let Some(tls) = &self.tls else { return Met::Stranger(Stranger::Tls) };
+        let session = match Session::new(tls) {
+            Ok(session) => connection.tls.insert(Box::new(session)),
+            Err(reason) => return Met::Stranger(Stranger::BadTls(reason)),
+        };
+        let begun = session.begin(connection.inbox.0.unread(scratch));
+        connection.inbox.0 = Inbox::new(self.frame_bytes);
+        match begun {
+            Ok(()) => Met::Tls,
+            Err(reason) => Met::Stranger(Stranger::BadTls(reason)),
+        }
+    }
+
+    /// Lets somebody in without a key whose certificate is that of a holder.
+    fn certified(&self, ring: &Ring, connection: &mut Connection) -> Met {
+        let asks = self.tls.as_ref().is_some_and(Tls::asks_clients);
+        let Some(names) = connection.tls.as_ref().and_then(|session| session.names()) else {
+            return Met::Stranger(if asks { Stranger::Nameless } else { Stranger::Plain });
+        };
+        match ring.holder_by(&names) {
+            Some((name, holder)) => {
+                connection.transport = Transport::Certified { name, holder: Arc::clone(&holder.id) };
+                Met::In(Some(holder))
+            }
+            None => Met::Stranger(Stranger::Certificate(names.told())),
         }
     }
 

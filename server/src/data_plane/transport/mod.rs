@@ -11,23 +11,36 @@
 //!  whoever is none of these, or takes too long, is told so in its own language and closed: `strangers`
 //! ```
 //!
+//! On a server with a certificate TLS is one step more in front of this: when its handshake is done, what comes out of it is UNKNOWN once more. Then
+//! frames may also come in that say nothing of a key, if the certificate that the client has shown is that of a holder: CERTIFIED.
+//!
 //! | file | what it does |
 //! |---|---|
 //! | `door.rs` | looks at first bytes, greets, and says who may come in |
 //! | `strangers.rs` | what those who may not are told, and what is logged and counted of them |
+//! | `tls.rs` | TLS, between the socket and all of that |
+//! | `certificate.rs` | what a client's certificate calls it |
 //! | `deadlines.rs` | who must have come in by when |
 //!
 //! How frames are sealed on their way out is in `outbox`; how they are opened, in the protocol's inbox.
 
+mod certificate;
 mod deadlines;
 mod door;
 mod strangers;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
+pub(crate) use certificate::Names;
 pub(super) use deadlines::Deadlines;
 pub(super) use door::{Door, Met};
 pub(super) use strangers::Stranger;
+pub(super) use tls::{Session, reason_of};
 
+use crate::keys::Ring;
 use answerback_protocol::sealed::{KeyId, Sealer};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What a connection's bytes are, as far as it is known.
 #[derive(Debug)]
@@ -40,6 +53,8 @@ pub(super) enum Transport {
     Plain,
     /// Frames in records, under this key.
     Sealed(KeyId),
+    /// Frames as they are, within TLS, of a client whose certificate has this name, which was this holder's.
+    Certified { name: Box<str>, holder: Arc<str> },
 }
 
 /// What a connection that was answered needs next.
@@ -50,12 +65,13 @@ pub(super) struct Greeted {
 }
 
 impl Transport {
-    /// The key that the connection was opened with.
-    pub(super) fn key(&self) -> Option<&KeyId> {
+    /// Whether that by which its client was known does not hold any more.
+    pub(super) fn is_revoked(&self, removed: &HashSet<KeyId>, ring: &Ring) -> bool {
         match self {
-            Self::Greeted(greeted) => Some(&greeted.key),
-            Self::Sealed(key) => Some(key),
-            Self::Unknown | Self::Plain => None,
+            Self::Greeted(greeted) => removed.contains(&greeted.key),
+            Self::Sealed(key) => removed.contains(key),
+            Self::Certified { name, holder } => ring.whose_certificate(name).is_none_or(|now| now != &**holder),
+            Self::Unknown | Self::Plain => false,
         }
     }
 }

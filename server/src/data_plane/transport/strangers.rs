@@ -28,8 +28,14 @@ pub(crate) enum Stranger {
     Record,
     /// A browser, `curl`, a probe.
     Http,
-    /// A TLS client.
+    /// A TLS client, at a server without a certificate.
     Tls,
+    /// A TLS handshake that failed, and why.
+    BadTls(String),
+    /// A client without a key and without a certificate, at a server that takes both.
+    Nameless,
+    /// A client without a key, with a certificate that is no holder's, and whose it is.
+    Certificate(String),
     /// Bytes that nobody here knows.
     Unknown,
     /// It did not say in time what it is.
@@ -61,7 +67,9 @@ impl Stranger {
             Self::Hasty => "hasty",
             Self::Record => "record",
             Self::Http => "http",
-            Self::Tls => "tls",
+            Self::Tls | Self::BadTls(_) => "tls",
+            Self::Nameless => "nameless",
+            Self::Certificate(_) => "certificate",
             Self::Unknown => "unknown",
             Self::Silent { .. } => "silent",
             Self::NoChance => "no_chance",
@@ -93,6 +101,19 @@ impl Stranger {
                  ANSWERBACK_KEY_FILE"
                     .to_owned(),
             ),
+            Self::Nameless => (
+                Code::Denied,
+                "this server wants to know its clients: connect over TLS with a client certificate of a holder \
+                 (--tls-certificate, --tls-certificate-key), or give a key with --key-file FILE"
+                    .to_owned(),
+            ),
+            Self::Certificate(name) => (
+                Code::Denied,
+                format!(
+                    "your certificate, {name}, belongs to no holder: name it as `certificate` of one in the keys file of \
+                     the server, or give a key with --key-file FILE"
+                ),
+            ),
             Self::Sealed => (
                 Code::BadRequest,
                 "this server has no keys: connect without a key, or start the server with the same one".to_owned(),
@@ -115,7 +136,9 @@ impl Stranger {
             Self::NoChance => {
                 (Code::Unavailable, "this server cannot greet anybody at the moment; try again later".to_owned())
             }
-            Self::Http | Self::Tls | Self::Record | Self::Silent { greeted: true, .. } => return None,
+            Self::Http | Self::Tls | Self::BadTls(_) | Self::Record | Self::Silent { greeted: true, .. } => {
+                return None;
+            }
         })
     }
 
@@ -133,6 +156,11 @@ impl Stranger {
             Self::Record => "a sealed connection was closed: its first record does not open; it may be a replay",
             Self::Http => "HTTP was refused here; probes belong to the admin port",
             Self::Tls => "TLS was refused here; this server has no certificate",
+            Self::BadTls(_) => "a TLS handshake failed",
+            Self::Nameless => "a client without a key or certificate was refused; give it one of them",
+            Self::Certificate(_) => {
+                "a client was refused: its certificate belongs to no holder; name it in the keys file"
+            }
             Self::Unknown => "something that is not Answerback was refused; a scanner, or a wrong port",
             Self::Silent { .. } => "a connection that did not say in time what it is was closed (--handshake)",
             Self::NoChance => "a client was refused: the system gives no random bytes",
@@ -160,8 +188,14 @@ impl Strangers {
             self.0.len() - 1
         });
         let Some(also) = self.0[at].1.may(now) else { return };
-        let key_id = if let Stranger::Key(id) = stranger { Some(id.as_str()) } else { None };
-        tracing::warn!(%peer, kind, key_id, also, "{}", stranger.story());
+        let (mut key_id, mut certificate, mut reason) = (None, None, None);
+        match stranger {
+            Stranger::Key(id) => key_id = Some(id.as_str()),
+            Stranger::Certificate(name) => certificate = Some(name),
+            Stranger::BadTls(why) => reason = Some(why),
+            _ => {}
+        }
+        tracing::warn!(%peer, kind, key_id, certificate, reason, also, "{}", stranger.story());
     }
 }
 
@@ -182,6 +216,8 @@ mod tests {
             Stranger::Record,
             Stranger::Http,
             Stranger::Tls,
+            Stranger::Nameless,
+            Stranger::Certificate("CN=billing".to_owned()),
             Stranger::Unknown,
             Stranger::Silent { within, greeted: false },
             Stranger::NoChance,
