@@ -14,7 +14,7 @@ use crate::keys::Ring;
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::sealed::KeyId;
+use answerback_protocol::sealed::{KeyId, RecordError};
 use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -258,14 +258,31 @@ impl Sockets {
             }
             Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
+                self.note_gone(id, counters);
                 self.peer_left(id, now);
                 Brought::Nothing
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "connection broke");
+                self.note_gone(id, counters);
                 self.remove(id);
                 Brought::Nothing
             }
+        }
+    }
+
+    /// A connection that has ended without having come in is a stranger too.
+    fn note_gone(&mut self, id: ConnectionId, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else { return };
+        counters.stranger(Stranger::Gone.kind());
+        self.door.strangers.log(&Stranger::Gone, connection.peer, self.now);
+    }
+
+    /// A record of a connection does not open.
+    pub(super) fn note_spoilt(&mut self, id: ConnectionId, problem: RecordError) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if let Some(key) = connection.transport.key() {
+            self.door.strangers.log_spoilt(key, problem, connection.peer, self.now);
         }
     }
 
@@ -278,14 +295,20 @@ impl Sockets {
         counters: &mut Counters,
     ) -> Option<Arrived> {
         let connection = self.table.get_mut(id)?;
-        match self.door.meet(connection, scratch) {
+        let met = self.door.meet(connection, scratch);
+        if let Met::Odd = met {
+            counters.stranger(Stranger::Unknown.kind());
+            self.door.strangers.log(&Stranger::Unknown, connection.peer, now);
+        }
+        match met {
             Met::Later => None,
             Met::Greeted(answer) => {
                 self.say(id, &answer);
                 None
             }
-            Met::In(holder) => {
+            met @ (Met::In(_) | Met::Odd) => {
                 connection.known = true;
+                let holder = if let Met::In(holder) = met { holder } else { None };
                 Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
             }
             Met::Stranger(stranger) => {
@@ -337,6 +360,11 @@ impl Sockets {
     ) -> Option<Result<RawFrame<'s>, EnvelopeError>> {
         let connection = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open)?;
         connection.inbox.0.next(scratch).transpose()
+    }
+
+    /// Whether what was read of a connection came from who is at its end.
+    pub(super) fn shows_life(&mut self, id: ConnectionId) -> bool {
+        self.table.get_mut(id).is_some_and(|connection| connection.inbox.0.shows_life())
     }
 
     /// Appends a frame to an outbox. One that overflows is emptied and its connection closed.

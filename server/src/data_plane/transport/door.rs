@@ -27,6 +27,8 @@ pub(crate) enum Met {
     Greeted([u8; ANSWER_BYTES]),
     /// It comes in. What it has said besides is in its inbox.
     In(Option<Holder>),
+    /// The same, and what it has said is no frame: the core tells it so.
+    Odd,
     /// It does not.
     Stranger(Stranger),
 }
@@ -62,10 +64,10 @@ impl Door {
             (Some(Opening::Tls), _) => Met::Stranger(Stranger::Tls),
             (Some(Opening::Plain), Some(_)) => Met::Stranger(Stranger::Plain),
             (Some(Opening::Unknown), Some(_)) => Met::Stranger(Stranger::Unknown),
-            // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
-            (Some(Opening::Plain | Opening::Unknown), None) => {
+            (Some(opening @ (Opening::Plain | Opening::Unknown)), None) => {
                 connection.transport = Transport::Plain;
-                Met::In(None)
+                // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
+                if opening == Opening::Unknown { Met::Odd } else { Met::In(None) }
             }
         }
     }
