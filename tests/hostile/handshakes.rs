@@ -96,8 +96,8 @@ async fn every_bit_of_a_greeting_and_of_its_answer_counts() {
     // The id and message 1; the length too, where it becomes shorter.
     assert!(count("greeting", Obstacle::KeyRefused) >= MESSAGE * 8 + 8, "{found:?}");
     assert_eq!(count("answer", Obstacle::NotOurServer), MESSAGE * 8, "{found:?}");
-    assert_eq!(count("answer", Obstacle::OtherVersion), 8, "{found:?}");
-    assert_eq!(count("answer", Obstacle::NotAnswerback) + count("answer", Obstacle::Closed), 16, "{found:?}");
+    assert_eq!(count("answer", Obstacle::OtherVersion), 16, "{found:?}");
+    assert_eq!(count("answer", Obstacle::NotAnswerback), 8, "{found:?}");
     assert_eq!(found.values().sum::<usize>(), GREETING_BITS + ANSWER_BITS);
     let log = stage.log();
     for kind in ["key", "version", "preamble", "unknown"] {

@@ -42,7 +42,7 @@ async fn call_serve_and_admin_for_one_that_may_and_one_that_may_not() {
 async fn a_handler_is_told_the_holder_that_nobody_can_forge() {
     let stage = Stage::with(&[]);
     let service = client(stage.address(), honest_key(), "service").await;
-    let who = |context: answerback::Context, (): ()| async move { answerback::Ok(context.from().to_owned()) };
+    let who = |context: answerback::Context, (): ()| async move { answerback::Ok(context.caller().to_owned()) };
     service.serve("work", who).await.unwrap();
     for (key, name, from) in
         [(victims_key(), "web-1", "victim/web-1"), (victims_key(), "honest/service", "victim/honest/service")]

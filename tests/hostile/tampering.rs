@@ -170,7 +170,13 @@ impl Told {
 
     async fn check(self, way: Way, trick: Trick) {
         let told = soon("what was told", self.0).await.unwrap();
-        println!("{way:?} {trick:?} {told:?}");
+        let words = match way {
+            _ if trick.only_cuts() => return,
+            // Told by the server, within the channel.
+            Way::ToServer => "a record",
+            Way::ToClient => "broke: in its sealed channel, a record",
+        };
+        assert!(told.iter().any(|why| why.contains(words)), "{way:?} {trick:?}: {told:?}");
     }
 }
 
@@ -230,4 +236,8 @@ async fn whatever_is_done_to_records_the_channel_closes_and_nothing_arrives() {
     println!("{count} rounds, the slowest channel closed after {slowest:?}; {quiet} calls beside");
     assert!(slowest < CLOSES_WITHIN, "a channel was open for {slowest:?}");
     assert!(quiet > count as u64);
+    assert_eq!(stage.metric("answerback_requests_delivered") + stage.metric("answerback_requests_queued"), 0);
+    let log = stage.log();
+    let line = log.lines().find(|line| line.contains("kind=\"spoilt\""));
+    assert!(line.is_some_and(|line| line.contains("peer=127.0.0.1:") && line.contains("key=\"victim\"")), "{log}");
 }
