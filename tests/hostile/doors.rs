@@ -116,7 +116,11 @@ fn browsers_tls_clients_and_scanners_are_answered_in_their_own_language() {
         assert!(http.starts_with("HTTP/1.1 400 Bad Request\r\n") && http.contains("not HTTP"), "{http}");
         assert_eq!(answered(server.address, TLS), TLS_ALERT);
         let noise = text(&answered(server.address, NOISE));
-        let words = if server.address == plain.address { "a frame of 4279449566 bytes" } else { "these bytes are something else" };
+        let words = if server.address == plain.address {
+            "a frame of 4279449566 bytes"
+        } else {
+            "these bytes are something else"
+        };
         assert!(noise.contains(words), "{noise}");
         let silence = text(&answered(server.address, b""));
         assert!(silence.contains("no `hello` within 300 ms"), "{silence}");

@@ -92,7 +92,8 @@ async fn every_bit_of_a_greeting_and_of_its_answer_counts() {
     let all = flips(Way::ToServer, GREETING_BITS).chain(flips(Way::ToClient, ANSWER_BITS)).collect();
     let (stage, found) = all_fail(all).await;
     println!("{found:?}");
-    let count = |side, obstacle: Obstacle| found.get(&(side, format!("{:?}", Some(obstacle)))).copied().unwrap_or_default();
+    let count =
+        |side, obstacle: Obstacle| found.get(&(side, format!("{:?}", Some(obstacle)))).copied().unwrap_or_default();
     // The id and message 1; the length too, where it becomes shorter.
     assert!(count("greeting", Obstacle::KeyRefused) >= MESSAGE * 8 + 8, "{found:?}");
     assert_eq!(count("answer", Obstacle::NotOurServer), MESSAGE * 8, "{found:?}");

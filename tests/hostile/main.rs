@@ -16,6 +16,7 @@
 //! its seed, and `SEED=…` runs it again with the same choices (the moments are the machine's).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 #[path = "../../benches/src/strangers/crowd.rs"]
 mod crowd;

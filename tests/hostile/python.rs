@@ -73,9 +73,12 @@ fn client_in_python(python: &Path, stage: &Stage, key_file: &str, arguments: [&s
 
 fn calling(python: &Path, stage: &Stage, key_file: &str, action: &str, lines: &str) -> Output {
     let mut child = client_in_python(python, stage, key_file, ["call", action]);
-    // Who was refused does not read it.
-    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
-    child.wait_with_output().unwrap()
+    let (mut to, lines) = (child.stdin.take().unwrap(), lines.to_owned());
+    // It answers while it reads. Who was refused does not read it.
+    let writing = std::thread::spawn(move || to.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let _ = writing.join();
+    output
 }
 
 /// Ended with its test.
@@ -100,7 +103,8 @@ async fn a_client_in_python_calls_and_serves() {
     let lines: String = (0..50).map(|number| serde_json::to_string(&work(number)).unwrap() + "\n").collect();
     let output = tokio::task::block_in_place(|| calling(&python, &stage, &victim, "work", &lines));
     assert!(output.status.success(), "{output:?}");
-    let answers: Vec<Work> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answers: Vec<Work> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers, (0..50).map(work).collect::<Vec<_>>());
 
     // It serves a caller of the library, with data that takes many records, and is alive after some heartbeats.

@@ -71,7 +71,11 @@ async fn a_connection_played_again_runs_nothing_wherever_and_whenever() {
         let known = (stage.metric("answerback_sessions"), stage.metric("answerback_requests_total"));
         tokio::task::block_in_place(|| {
             for _ in 0..3 {
-                assert_eq!(play(stage.address(), &to_server, false).len(), ANSWER, "it is answered, and told nothing more");
+                assert_eq!(
+                    play(stage.address(), &to_server, false).len(),
+                    ANSWER,
+                    "it is answered, and told nothing more"
+                );
                 play(stage.address(), &to_server, true);
             }
             // From any record on.

@@ -14,10 +14,8 @@ fn denied(error: &Error, words: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn call_serve_and_admin_for_one_that_may_and_one_that_may_not() {
     let stage = Stage::with(&[]);
-    let (may, not) = (
-        client(stage.address(), honest_key(), "may").await,
-        client(stage.address(), key("nothing", 9), "not").await,
-    );
+    let (may, not) =
+        (client(stage.address(), honest_key(), "may").await, client(stage.address(), key("nothing", 9), "not").await);
     let error = soon("the word on it", not.serve("work", |given: Work| async move { answerback::Ok(given) })).await;
     denied(&error.map(drop).unwrap_err(), "nothing may not serve work: its key has no grant serve = [\"work\"]");
     let runs = Runs::default();

@@ -50,7 +50,8 @@ impl Stage {
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let (status, text) = self.server.ask("GET", "/metrics");
         assert_eq!(status, 200, "{text}");
-        let figure = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
+        let figure =
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
         figure.unwrap_or_default() as u64
     }
 

@@ -19,12 +19,17 @@ const TIME: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_millis(250);
 
 /// A connection that is met costs a KiB or so as long as it is there: a thousand of them are not seen in this.
-const GROWS_AT_MOST_KIB: u64 = 16 << 10;
+const GROWS_AT_MOST_KIB: u64 = 8 << 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_work_go_on_while_a_crowd_of_strangers_comes() {
-    let stage = Stage::with(&["--handshake", "500ms"]);
+    // The first snapshot takes 20 MB once, whoever is there.
+    let stage = Stage::with(&["--handshake", "500ms", "--snapshot-interval", "0"]);
     let load = Load::connect(stage.address(), &honest_key(), CLIENTS).await.unwrap();
+    // What a server takes once, whoever comes, is taken now.
+    let first = Crowd::start(stage.address(), STRANGERS_PER_SECOND, &honest_key());
+    load.work(CALLS_PER_SECOND, TIME / 3).await.unwrap();
+    tokio::task::block_in_place(|| first.end());
     let quiet = load.work(CALLS_PER_SECOND, TIME).await.unwrap();
     let before = stage.server.resident_kib();
     let crowd = Crowd::start(stage.address(), STRANGERS_PER_SECOND, &honest_key());
@@ -32,7 +37,10 @@ async fn those_who_work_go_on_while_a_crowd_of_strangers_comes() {
     let among_kib = stage.server.resident_kib();
     let came = tokio::task::block_in_place(|| crowd.end());
     let (p99, p99_among) = (quiet.per_mille(990), among.per_mille(990));
-    println!("p99 {p99:?}, with {:.0} strangers a second {p99_among:?}; {before} KiB, then {among_kib}", came.per_second());
+    println!(
+        "p99 {p99:?}, with {:.0} strangers a second {p99_among:?}; {before} KiB, then {among_kib}",
+        came.per_second()
+    );
     assert!(came.failed == 0 && came.connected > 500, "{came:?}");
     assert!(p99_among <= p99 * 2 + SLACK, "{p99:?} became {p99_among:?}");
     assert!(among_kib <= before + GROWS_AT_MOST_KIB, "{before} KiB became {among_kib}");

@@ -241,3 +241,27 @@ async fn whatever_is_done_to_records_the_channel_closes_and_nothing_arrives() {
     let line = log.lines().find(|line| line.contains("kind=\"spoilt\""));
     assert!(line.is_some_and(|line| line.contains("peer=127.0.0.1:") && line.contains("key=\"victim\"")), "{log}");
 }
+
+/// A record whose length was made longer takes what follows for its own, and there may not be much: bytes that open nothing are no sign of life, so
+/// whoever waits for the rest gives up after two heartbeats, however the other end answers its pings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_record_that_never_ends_is_silence() {
+    let stage = Stage::with(&["--heartbeat", "300ms"]);
+    let scene = Scene::open(stage.address()).await;
+    for way in Way::BOTH {
+        let proxy = Proxy::before(stage.address());
+        let victim = client(proxy.address, victims_key(), "victim").await;
+        // The server keeps the session of a client that has said something.
+        assert_eq!(soon("an answer", victim.call::<u32>("$echo", 6)).await.unwrap(), 6);
+        proxy.strike(Plan { way, trick: Trick::Flip(Bit::Length(7)), seed: 1 });
+        let begun = std::time::Instant::now();
+        let call = tokio::spawn(victim.call::<u32>("$echo", 7).into_future());
+        tokio::task::block_in_place(|| until_closed(&proxy, 0, way));
+        assert!(begun.elapsed() < CLOSES_WITHIN, "{way:?} took {:?}", begun.elapsed());
+        assert!(!call.is_finished());
+        proxy.let_go();
+        let answer = soon("an answer", call).await.unwrap();
+        assert_eq!(answer.map_err(|error| format!("{way:?}: {error}")), Ok(7));
+    }
+    drop(scene);
+}

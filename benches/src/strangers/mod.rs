@@ -99,10 +99,8 @@ async fn measure(arguments: &Arguments, server: &Server, key: &Key) -> Outcome<(
     let load = Load::connect(server.address, key, arguments.clients as usize).await?;
     let (busy, quiet) = (Duration::from_secs(arguments.seconds), Duration::from_secs(arguments.seconds) / 2);
     load.work(arguments.calls, Duration::from_secs(1)).await?;
-    let title = format!(
-        "{} sealed clients, {} calls a second each, while strangers come",
-        arguments.clients, arguments.calls
-    );
+    let title =
+        format!("{} sealed clients, {} calls a second each, while strangers come", arguments.clients, arguments.calls);
     let mut table = Table::new(title, 1, &COLUMNS);
     let (first, memory) = watched(server, load.work(arguments.calls, quiet)).await?;
     let first = first?;

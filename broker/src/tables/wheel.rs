@@ -24,7 +24,7 @@ pub(crate) struct Wheel {
 
 /// A record's place in the wheel. Packed: two bytes of room at its end would make each record of a request eight bytes longer.
 #[derive(Debug, Clone, Copy)]
-#[repr(packed(2))]
+#[repr(Rust, packed(2))]
 pub(crate) struct TimerLinks {
     before: u32,
     after: u32,
