@@ -8,6 +8,7 @@
 //!  idle    connections that do nothing         the server in a process of its own
 //!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
+//!  strangers  a crowd at the port              the server in a process of its own, with keys
 //! ```
 
 // Tables for people are what this program is for.
@@ -24,6 +25,7 @@ mod library;
 mod machine;
 mod process;
 mod store;
+mod strangers;
 mod table;
 mod timing;
 mod wire;
@@ -58,6 +60,8 @@ enum Question {
     Durable(durable::Arguments),
     /// What a store with much in it costs: restarts, snapshots, and what is left when it was emptied
     Store(store::Arguments),
+    /// Strangers that come to the port of those who work: latencies with and without, and memory
+    Strangers(strangers::Arguments),
     /// The relay itself; `wire` starts it
     #[command(hide = true)]
     Relay,
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Question::Idle(arguments) => idle::run(&arguments),
         Question::Durable(arguments) => durable::run(&arguments),
         Question::Store(arguments) => store::run(&arguments),
+        Question::Strangers(arguments) => strangers::run(&arguments),
         Question::Relay => wire::relay::serve(),
     };
     match outcome {

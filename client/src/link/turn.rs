@@ -148,7 +148,9 @@ impl<'a> Connection<'a> {
     /// Gives every whole frame to the session.
     fn take_in(&mut self, inside: &mut Inside, now: Instant) -> Result<(), Broken> {
         let Some(link) = inside.link(self.task.number) else { return Ok(()) };
-        link.session.heard(now);
+        if self.wire.take_heard() {
+            link.session.heard(now);
+        }
         loop {
             let mut codec = FrameCodec::new(link.session.frame_limit());
             match codec.decode(&mut self.wire.inbound) {

@@ -26,6 +26,8 @@ pub(super) struct Wire {
     /// Frames that came, in the clear.
     pub(super) inbound: BytesMut,
     way: Way,
+    /// Whether something came from who is at the other end since that was last asked: in a sealed channel only a record that has opened did.
+    heard: bool,
     /// Whether what was written may still wait within `io`, as TLS may keep it.
     unflushed: bool,
 }
@@ -43,7 +45,7 @@ struct Sealed {
 
 impl Wire {
     pub(super) fn plain(io: Box<dyn Io>) -> Self {
-        Self { io, inbound: BytesMut::new(), way: Way::Plain(BytesMut::new()), unflushed: false }
+        Self { io, inbound: BytesMut::new(), way: Way::Plain(BytesMut::new()), heard: false, unflushed: false }
     }
 
     /// Both ends have shown that they have the key.
@@ -72,10 +74,20 @@ impl Wire {
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => return Ok(false),
         }
-        if let Way::Sealed(sealed) = &mut self.way {
-            sealed.reader.open(&mut self.inbound).map_err(unsealed)?;
+        match &mut self.way {
+            Way::Plain(_) => self.heard = true,
+            Way::Sealed(sealed) => {
+                let before = self.inbound.len();
+                sealed.reader.open(&mut self.inbound).map_err(unsealed)?;
+                self.heard |= self.inbound.len() > before;
+            }
         }
         Ok(true)
+    }
+
+    /// Whether something was heard since this was last asked. Bytes that may be anybody's do not count.
+    pub(super) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// Where frames are written to, and how many bytes there are enough for now.

@@ -105,6 +105,12 @@ impl Inbox {
             || self.sealed.as_ref().is_some_and(|sealed| sealed.is_amid_a_record())
     }
 
+    /// Whether what was read since this was last asked is a sign of life: any byte in the clear, but on a sealed connection only a record that has
+    /// opened. Other bytes may be anybody's.
+    pub fn shows_life(&mut self) -> bool {
+        self.sealed.as_mut().is_none_or(|sealed| sealed.has_opened())
+    }
+
     /// Where the next read goes. Never empty.
     pub fn space<'s>(&'s mut self, scratch: &'s mut Scratch) -> &'s mut [u8] {
         if let Some(sealed) = &mut self.sealed {

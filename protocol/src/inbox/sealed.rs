@@ -24,11 +24,13 @@ pub(super) struct Sealed {
     parked: Box<[u8]>,
     /// A record of which more than is parked has come, in a buffer of its own.
     long: Option<Growing>,
+    /// Whether a record has opened since that was last asked.
+    opened: bool,
 }
 
 impl Sealed {
     pub(super) fn new(opener: Opener) -> Self {
-        Self { opener, parked: Box::default(), long: None }
+        Self { opener, parked: Box::default(), long: None, opened: false }
     }
 
     /// Bytes of memory that wait here for the rest of a record.
@@ -43,6 +45,11 @@ impl Sealed {
     /// Whether the next read goes into a long record, and the scratch holds nothing of this connection.
     pub(super) fn is_amid_a_long_record(&self) -> bool {
         self.long.is_some()
+    }
+
+    /// Whether a record has opened since this was last asked.
+    pub(super) fn has_opened(&mut self) -> bool {
+        std::mem::take(&mut self.opened)
     }
 
     /// Where the next read goes, behind `frame`, the part of a frame that was parked.
@@ -91,6 +98,7 @@ impl Sealed {
         match self.opener.peek(came)? {
             Some(total) if total <= came.len() => {
                 self.opener.open(&mut came[..total])?;
+                self.opened = true;
                 let at = scratch.sealed.start;
                 scratch.sealed.start += total;
                 Ok(Some(at + RECORD_LENGTH_BYTES..at + total - TAG_BYTES))

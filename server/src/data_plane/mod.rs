@@ -44,6 +44,7 @@ use crate::keys::{Exchange, Replacement, Ring};
 use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Note, Output, Time};
 use answerback_protocol::ClientFrame;
+use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::Scratch;
 use limits::{Budget, LEFT_OVERS, Limits};
 use listener::{ACCEPTS_PER_TURN_MAX, Listener};
@@ -349,7 +350,7 @@ impl DataPlane {
         let mut budget = Budget::default();
         while !budget.is_spent(|| self.clock.now()) && self.sockets.may_say_more(connection, &mut self.counters) {
             if !self.decide_next(connection) {
-                if budget.frames() == 0 {
+                if self.sockets.shows_life(connection) && budget.frames() == 0 {
                     self.broker.handle(self.now, Input::Bytes { connection });
                 }
                 return self.sockets.go_on(connection, &mut self.counters);
@@ -400,6 +401,7 @@ impl DataPlane {
     fn decide_next(&mut self, connection: ConnectionId) -> bool {
         let Some(next) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
         self.counters.frames_in += 1;
+        let mut spoilt = None;
         let input = match &next {
             Ok(raw) => match ClientFrame::read(raw.head) {
                 Ok(frame) => Input::Frame { connection, frame, data: raw.payload() },
@@ -410,12 +412,16 @@ impl DataPlane {
             },
             Err(error) => {
                 self.counters.bad_frame(error.word());
+                spoilt = if let EnvelopeError::Record(problem) = error { Some(*problem) } else { None };
                 Input::NotAFrame { connection, error: *error }
             }
         };
         let lost = next.is_err();
         self.broker.handle(self.now, input);
         self.carry_out();
+        if let Some(problem) = spoilt {
+            self.sockets.note_spoilt(connection, problem);
+        }
         if lost {
             // Where the next frame starts is not known. The core has said why it closes; in any case nothing more is read.
             self.sockets.close(connection, self.now);

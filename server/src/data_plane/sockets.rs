@@ -258,6 +258,7 @@ impl Sockets {
             }
             Ok(Came::Nothing) => Brought::Nothing,
             Ok(Came::End) => {
+                self.note_gone(id, counters);
                 self.peer_left(id, now);
                 Brought::Nothing
             }
@@ -276,6 +277,11 @@ impl Sockets {
     ) -> Option<Result<RawFrame<'s>, EnvelopeError>> {
         let connection = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open)?;
         connection.inbox.0.next(scratch).transpose()
+    }
+
+    /// Whether what was read of a connection came from who is at its end.
+    pub(super) fn shows_life(&mut self, id: ConnectionId) -> bool {
+        self.table.get_mut(id).is_some_and(|connection| connection.inbox.0.shows_life())
     }
 
     /// Appends a frame to an outbox. One that overflows is emptied and its connection closed.

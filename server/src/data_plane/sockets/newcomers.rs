@@ -4,12 +4,12 @@
 use super::{Arrived, Sockets};
 use crate::data_plane::connection::Phase;
 use crate::data_plane::counters::Counters;
-use crate::data_plane::transport::{Met, Stranger, reason_of};
+use crate::data_plane::transport::{Met, Stranger, Transport, reason_of};
 use crate::keys::Ring;
 use crate::tls::Tls;
 use answerback_broker::{ConnectionId, Time};
 use answerback_protocol::inbox::Scratch;
-use answerback_protocol::sealed::KeyId;
+use answerback_protocol::sealed::{KeyId, RecordError};
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,12 @@ impl Sockets {
         counters: &mut Counters,
     ) -> Option<Arrived> {
         let connection = self.table.get_mut(id)?;
-        match self.door.meet(connection, scratch) {
+        let met = self.door.meet(connection, scratch);
+        if let Met::Odd = met {
+            counters.stranger(Stranger::Unknown.kind());
+            self.door.strangers.log(&Stranger::Unknown, connection.peer, now);
+        }
+        match met {
             Met::Later => None,
             Met::Tls => {
                 self.answer_within_tls(id);
@@ -34,8 +39,9 @@ impl Sockets {
                 self.say(id, &answer);
                 None
             }
-            Met::In(holder) => {
+            met @ (Met::In(_) | Met::Odd) => {
                 connection.known = true;
+                let holder = if let Met::In(holder) = met { holder } else { None };
                 Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
             }
             Met::Stranger(stranger) => {
@@ -129,6 +135,22 @@ impl Sockets {
             None => {}
         }
         tracing::debug!(connection = %id, %error, "connection broke");
+        self.note_gone(id, counters);
         self.remove(id);
+    }
+
+    /// A connection that has ended without having come in is a stranger too.
+    pub(super) fn note_gone(&mut self, id: ConnectionId, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else { return };
+        counters.stranger(Stranger::Gone.kind());
+        self.door.strangers.log(&Stranger::Gone, connection.peer, self.now);
+    }
+
+    /// A record of a connection does not open.
+    pub(in crate::data_plane) fn note_spoilt(&mut self, id: ConnectionId, problem: RecordError) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if let Transport::Sealed(key) = &connection.transport {
+            self.door.strangers.log_spoilt(key, problem, connection.peer, self.now);
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Met {
     Greeted([u8; ANSWER_BYTES]),
     /// It comes in. What it has said besides is in its inbox.
     In(Option<Holder>),
+    /// The same, and what it has said is no frame: the core tells it so.
+    Odd,
     /// It does not.
     Stranger(Stranger),
 }
@@ -72,10 +74,10 @@ impl Door {
             (Some(Opening::Tls), _) if connection.tls.is_none() => self.begin_tls(connection, scratch),
             (Some(Opening::Plain), Some(ring)) => self.certified(ring, connection),
             (Some(Opening::Tls), _) | (Some(Opening::Unknown), Some(_)) => Met::Stranger(Stranger::Unknown),
-            // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
-            (Some(Opening::Plain | Opening::Unknown), None) => {
+            (Some(opening @ (Opening::Plain | Opening::Unknown)), None) => {
                 connection.transport = Transport::Plain;
-                Met::In(None)
+                // What is no frame is told so by the core, as later on: bytes that nobody knows are a length over every limit.
+                if opening == Opening::Unknown { Met::Odd } else { Met::In(None) }
             }
         }
     }

@@ -5,7 +5,7 @@
 use super::super::paced::Paced;
 use answerback_broker::Time;
 use answerback_protocol::frames::ErrorNotice;
-use answerback_protocol::sealed::{KeyId, PreambleError, Refused};
+use answerback_protocol::sealed::{KeyId, PreambleError, RecordError, Refused};
 use answerback_protocol::{Code, ServerFrame};
 use bytes::BytesMut;
 use std::net::SocketAddr;
@@ -45,9 +45,14 @@ pub(crate) enum Stranger {
         /// Whether we have answered it, so that a frame in the clear would not be understood.
         greeted: bool,
     },
+    /// It ended before it had said what it is.
+    Gone,
     /// The system gives no random bytes.
     NoChance,
 }
+
+/// The kind of a connection that was in.
+const SPOILT: &str = "spoilt";
 
 /// A TLS record with a fatal alert: `handshake_failure`.
 const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
@@ -72,6 +77,7 @@ impl Stranger {
             Self::Certificate(_) => "certificate",
             Self::Unknown => "unknown",
             Self::Silent { .. } => "silent",
+            Self::Gone => "gone",
             Self::NoChance => "no_chance",
         }
     }
@@ -136,9 +142,8 @@ impl Stranger {
             Self::NoChance => {
                 (Code::Unavailable, "this server cannot greet anybody at the moment; try again later".to_owned())
             }
-            Self::Http | Self::Tls | Self::BadTls(_) | Self::Record | Self::Silent { greeted: true, .. } => {
-                return None;
-            }
+            Self::Http | Self::Tls | Self::BadTls(_) => return None,
+            Self::Record | Self::Gone | Self::Silent { greeted: true, .. } => return None,
         })
     }
 
@@ -163,6 +168,7 @@ impl Stranger {
             }
             Self::Unknown => "something that is not Answerback was refused; a scanner, or a wrong port",
             Self::Silent { .. } => "a connection that did not say in time what it is was closed (--handshake)",
+            Self::Gone => "a connection ended before it said what it is; a scanner, or a probe",
             Self::NoChance => "a client was refused: the system gives no random bytes",
         }
     }
@@ -183,19 +189,33 @@ pub(crate) struct Strangers(Vec<(&'static str, Paced)>);
 impl Strangers {
     pub(crate) fn log(&mut self, stranger: &Stranger, peer: SocketAddr, now: Time) {
         let kind = stranger.kind();
-        let at = self.0.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
-            self.0.push((kind, Paced::default()));
-            self.0.len() - 1
-        });
-        let Some(also) = self.0[at].1.may(now) else { return };
+        let Some(also) = self.may(kind, now) else { return };
         let (mut key_id, mut certificate, mut reason) = (None, None, None);
         match stranger {
+            // Balancers look whether the port is open, again and again, and that is nothing to worry about.
+            Stranger::Gone => return tracing::info!(%peer, kind, also, "{}", stranger.story()),
             Stranger::Key(id) => key_id = Some(id.as_str()),
             Stranger::Certificate(name) => certificate = Some(name),
             Stranger::BadTls(why) => reason = Some(why),
             _ => {}
         }
         tracing::warn!(%peer, kind, key_id, certificate, reason, also, "{}", stranger.story());
+    }
+
+    /// The same for a connection that was in, under this key, and of which a record does not open.
+    pub(crate) fn log_spoilt(&mut self, key: &KeyId, problem: RecordError, peer: SocketAddr, now: Time) {
+        let Some(also) = self.may(SPOILT, now) else { return };
+        let (key_id, problem) = (key.as_str(), problem.to_string());
+        tracing::warn!(%peer, kind = SPOILT, key_id, also, problem, "a sealed connection was closed: somebody on the way has changed it");
+    }
+
+    /// Whether a line about this kind may be written now; if so, how many were passed over.
+    fn may(&mut self, kind: &'static str, now: Time) -> Option<u64> {
+        let at = self.0.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
+            self.0.push((kind, Paced::default()));
+            self.0.len() - 1
+        });
+        self.0[at].1.may(now)
     }
 }
 
@@ -248,6 +268,6 @@ mod tests {
     #[test]
     fn who_was_greeted_or_cannot_be_spoken_to_is_told_nothing() {
         let silent = Stranger::Silent { within: Duration::ZERO, greeted: true };
-        assert!(silent.answer().is_empty() && Stranger::Record.answer().is_empty());
+        assert!([silent, Stranger::Record, Stranger::Gone].iter().all(|stranger| stranger.answer().is_empty()));
     }
 }
