@@ -239,7 +239,7 @@ async fn whatever_is_done_to_records_the_channel_closes_and_nothing_arrives() {
     assert_eq!(stage.metric("answerback_requests_delivered") + stage.metric("answerback_requests_queued"), 0);
     let log = stage.log();
     let line = log.lines().find(|line| line.contains("kind=\"spoilt\""));
-    assert!(line.is_some_and(|line| line.contains("peer=127.0.0.1:") && line.contains("key=\"victim\"")), "{log}");
+    assert!(line.is_some_and(|line| line.contains("peer=127.0.0.1:") && line.contains("key_id=\"victim\"")), "{log}");
 }
 
 /// A record whose length was made longer takes what follows for its own, and there may not be much: bytes that open nothing are no sign of life, so
