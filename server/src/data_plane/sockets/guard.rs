@@ -9,6 +9,7 @@ use answerback_protocol::inbox::Scratch;
 use answerback_protocol::{Code, Payload};
 use mio::net::TcpStream;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Outboxes that wait are looked at so often in a heartbeat …
 const LOOKS_PER_HEARTBEAT: u32 = 2;
@@ -46,13 +47,22 @@ impl Sockets {
         if limit == Limit::Rest {
             return None; // That it began was logged.
         }
+        if limit.is_of_one_address() {
+            let rest = self.limits.admission.failed(Origin::of(peer.ip()), self.now);
+            self.note_rest(Origin::of(peer.ip()), rest);
+        }
         if let Some((also, flag)) = self.limits.may_log(limit, self.now) {
             tracing::warn!(%peer, limit = flag, also, "connection turned away");
         }
-        if self.table.len() < self.bounds.connections + super::TURNED_AWAY_MAX {
-            self.tell_and_close(stream, peer, limit.to_string());
-        }
+        self.tell_and_close(stream, peer, limit.to_string());
         None
+    }
+
+    /// A connection is only there to read why it is turned away.
+    pub(super) fn count_told(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        connection.watch.told = true;
+        self.told += 1;
     }
 
     /// A connection counts as one of its address from now on.
@@ -74,15 +84,22 @@ impl Sockets {
     pub(super) fn uncount(&mut self, connection: &Connection) {
         let watch = &connection.watch;
         self.inbox_bytes -= watch.inbox_bytes;
+        self.told -= usize::from(watch.told);
         if !watch.counted {
             return;
         }
-        let rest = self.limits.admission.left(watch.origin, watch.welcomed, self.now);
+        let rest = self.limits.admission.left(watch.origin, watch.how_it_left(), self.now);
+        self.note_rest(watch.origin, rest);
+    }
+
+    /// An address is given a rest, maybe.
+    fn note_rest(&mut self, from: Origin, rest: Option<Duration>) {
         if let Some(rest) = rest
             && let Some((also, flag)) = self.limits.may_log(Limit::Rest, self.now)
         {
-            let (from, rest_ms) = (watch.origin, rest.as_millis() as u64);
-            tracing::warn!(%from, rest_ms, limit = flag, also, "connections that never said hello: not listening for a while");
+            let rest_ms = rest.as_millis() as u64;
+            tracing::warn!(%from, rest_ms, limit = flag, also,
+                "too many connections that were turned away, or not welcomed: not listening for a while");
         }
     }
 
@@ -228,26 +245,29 @@ impl Sockets {
         bytes > before && self.inbox_bytes > self.limits.inbox_bytes
     }
 
-    /// Closes those whose inboxes hold most, until all of them hold no more than they may. Whoever asks pays for the search with memory that it
+    /// Closes those whose inboxes hold most, first of all of those that were not welcomed, until all of them hold no more than they may. Whoever asks pays for the search with memory that it
     /// has filled byte by byte.
     fn relieve(&mut self, counters: &mut Counters) {
         while self.inbox_bytes > self.limits.inbox_bytes {
-            let largest = self.table.iter().max_by_key(|(_, connection)| connection.watch.inbox_bytes);
+            let largest = self.table.iter().max_by_key(|(_, connection)| connection.watch.weight());
             let Some((id, held, peer)) = largest.map(|(id, found)| (id, found.watch.inbox_bytes, found.peer)) else {
                 return;
             };
             let limit = Limit::InboxMemory { most: self.limits.inbox_bytes as u64 };
             counters.limited(limit.word());
             if let Some((also, flag)) = self.limits.may_log(limit, self.now) {
-                tracing::warn!(connection = %id, %peer, held_bytes = held, limit = flag, also, "largest half frame closed");
+                tracing::warn!(connection = %id, %peer, held_bytes = held, limit = flag, also, "half frame closed");
             }
             self.tell(id, limit.to_string(), counters);
             self.close(id, self.now);
         }
     }
 
-    /// Tells a connection why it is closed.
+    /// Tells a connection why it is closed. One that has begun to greet would take a frame for what it waits for, so it is told nothing.
     pub(super) fn tell(&mut self, id: ConnectionId, message: String, counters: &mut Counters) {
+        if self.table.get_mut(id).is_some_and(|connection| !connection.known && connection.is_greeting()) {
+            return self.remove(id);
+        }
         let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
         self.send(id, &notice.into(), &Payload::NONE, counters);
     }

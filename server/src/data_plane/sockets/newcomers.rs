@@ -41,6 +41,7 @@ impl Sockets {
             }
             met @ (Met::In(_) | Met::Odd) => {
                 connection.known = true;
+                connection.watch.proven = connection.transport.is_proven();
                 let holder = if let Met::In(holder) = met { holder } else { None };
                 Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
             }
