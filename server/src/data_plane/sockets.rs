@@ -59,6 +59,12 @@ pub(super) struct Arrived {
 /// those that `--max-connections` allows are for who comes in.
 pub(crate) const TURNED_AWAY_MAX: usize = 64;
 
+/// Outsiders may have one in so many of all places: so many addresses that each stay within their own part cannot take them all.
+const OUTSIDERS_PART: usize = 2;
+
+/// Servers with few places have room for this many outsiders, who may be clients that come at once.
+const OUTSIDERS_LEAST: usize = 16;
+
 /// How long a connection that is being closed may take to read what it was sent, and to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -94,6 +100,10 @@ pub(super) struct Sockets {
     turned_away: Paced,
     /// Connections that are turned away and have not gone yet.
     told: usize,
+    /// Connections that have neither shown a key nor been welcomed.
+    outsiders: usize,
+    /// The same, the oldest first, and among them some that are none any more.
+    came: VecDeque<ConnectionId>,
     limits: Limits,
     /// The moment of this turn.
     now: Time,
@@ -124,6 +134,8 @@ impl Sockets {
             outbox_bytes: 0,
             turned_away: Paced::default(),
             told: 0,
+            outsiders: 0,
+            came: VecDeque::new(),
             limits,
             now: Time::default(),
             pauses: BTreeSet::new(),
@@ -161,6 +173,7 @@ impl Sockets {
             self.turn_away(stream, peer, now);
             return;
         }
+        self.make_room(counters);
         if let Some(id) = self.admit(stream, peer, now) {
             self.greetings.push(now + self.bounds.handshake, id);
             self.count(id);

@@ -179,3 +179,19 @@ fn who_waits_for_records_is_told_nothing_in_the_clear() {
         assert!(!String::from_utf8_lossy(&heard).contains("inbox-memory"), "{} bytes", heard.len());
     }
 }
+
+/// Silent connections of however many addresses fill a half of the places, and the oldest make room for who comes.
+#[test]
+fn silent_connections_make_room_for_who_comes() {
+    let server = Embedded::with(|settings| settings.max_connections = 40);
+    let address = server.running.address();
+    let mut inside = Client::welcomed(address, "inside");
+    let _silent: Vec<_> = (0..60).map(|_| Client::connect(address)).collect();
+    let report = server.until("the oldest are gone", |report| report.counters.limited.get("outsiders") == Some(&40));
+    assert_eq!((report.connections, report.counters.refused), (21, 0));
+    let mut late = Client::welcomed(address, "late");
+    for client in [&mut inside, &mut late] {
+        client.call(1, "$echo", b"1");
+        assert_eq!(client.hear().data, b"1");
+    }
+}

@@ -42,6 +42,8 @@ pub(super) enum Limit {
     Strangers {
         most: usize,
     },
+    /// Outsiders in all: the oldest is closed without a word.
+    Outsiders,
     Handshakes {
         most: u64,
     },
@@ -62,7 +64,7 @@ pub(super) enum Limit {
 }
 
 /// How many kinds there are.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 impl Limit {
     /// The word for it in counters, and its place among the lines of the log.
@@ -78,6 +80,7 @@ impl Limit {
             Self::Turn => (7, "turn"),
             Self::InboxMemory { .. } => (8, "inbox_memory"),
             Self::Stalled => (9, "stalled"),
+            Self::Outsiders => (10, "outsiders"),
         }
     }
 
@@ -94,7 +97,7 @@ impl Limit {
     fn flag(self) -> &'static str {
         match self {
             Self::ConnectionsPerAddress { .. } => "--max-connections-per-address",
-            Self::Strangers { .. } => "--max-connections",
+            Self::Strangers { .. } | Self::Outsiders => "--max-connections",
             Self::Handshakes { .. } => "--handshakes-per-second",
             Self::HandshakesPerAddress { .. } => "--handshakes-per-address",
             Self::Rest => "--stranger-rest",
@@ -132,7 +135,9 @@ impl fmt::Display for Limit {
                 write!(f, "frames that have come in part fill {most}, as much as {flag} allows, and yours has to ")?;
                 f.write_str("go; send it again later, or in smaller frames")
             }
-            Self::Rest | Self::Frames | Self::Bytes | Self::Turn | Self::Stalled => write!(f, "see {flag}"),
+            Self::Rest | Self::Outsiders | Self::Frames | Self::Bytes | Self::Turn | Self::Stalled => {
+                write!(f, "see {flag}")
+            }
         }
     }
 }

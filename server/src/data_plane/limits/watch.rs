@@ -12,6 +12,8 @@ pub(in crate::data_plane) struct Watch {
     pub(in crate::data_plane) counted: bool,
     /// Whether it is turned away, and only there to read why.
     pub(in crate::data_plane) told: bool,
+    /// Whether it is one of the outsiders: it has come in, and neither shown a key nor been welcomed.
+    pub(in crate::data_plane) outsider: bool,
     /// Whether it has shown that it has a key, or a certificate, of a holder.
     pub(in crate::data_plane) proven: bool,
     /// Whether it has said hello and was welcomed.
@@ -46,6 +48,7 @@ impl Watch {
             origin,
             counted: false,
             told: false,
+            outsider: false,
             proven: false,
             welcomed: false,
             purse: allowed.purse(now),

@@ -1,6 +1,6 @@
 //! Carries out the limits of `limits`: who is turned away, who is not read for a while, who holds too much.
 
-use super::{Connection, Counters, Sockets};
+use super::{Connection, Counters, OUTSIDERS_LEAST, OUTSIDERS_PART, Sockets};
 use crate::data_plane::connection::Phase;
 use crate::data_plane::limits::{Held, Limit, Origin, Spent, Watch};
 use answerback_broker::{ConnectionId, Disconnect, Time};
@@ -68,12 +68,41 @@ impl Sockets {
     /// A connection counts as one of its address from now on.
     pub(super) fn count(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        connection.watch.counted = true;
+        (connection.watch.counted, connection.watch.outsider) = (true, true);
+        self.outsiders += 1;
+        self.came.push_back(id);
         self.limits.admission.came(connection.watch.origin, self.now);
+    }
+
+    /// Has the oldest outsiders go while a new one finds no room. A client is one for a moment only, so the oldest are not clients.
+    pub(super) fn make_room(&mut self, counters: &mut Counters) {
+        let most = (self.bounds.connections / OUTSIDERS_PART).max(OUTSIDERS_LEAST);
+        while let Some(&id) = self.came.front() {
+            let outsider = self.table.get_mut(id).filter(|connection| connection.watch.outsider);
+            let Some(peer) = outsider.map(|connection| connection.peer) else {
+                self.came.pop_front();
+                continue;
+            };
+            if self.outsiders < most {
+                return;
+            }
+            counters.limited(Limit::Outsiders.word());
+            if let Some((also, flag)) = self.limits.may_log(Limit::Outsiders, self.now) {
+                tracing::warn!(%peer, limit = flag, also, "closed to make room: others came, and it has not said hello");
+            }
+            self.remove(id);
+        }
+    }
+
+    /// A connection has shown a key, or was welcomed.
+    pub(super) fn trust(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        self.outsiders -= usize::from(std::mem::take(&mut connection.watch.outsider));
     }
 
     /// A connection has said hello, and was welcomed.
     pub(in crate::data_plane) fn welcomed(&mut self, id: ConnectionId) {
+        self.trust(id);
         let Some(connection) = self.table.get_mut(id) else { return };
         if connection.watch.counted && !std::mem::replace(&mut connection.watch.welcomed, true) {
             self.limits.admission.welcomed(connection.watch.origin, self.now);
@@ -85,6 +114,7 @@ impl Sockets {
         let watch = &connection.watch;
         self.inbox_bytes -= watch.inbox_bytes;
         self.told -= usize::from(watch.told);
+        self.outsiders -= usize::from(watch.outsider);
         if !watch.counted {
             return;
         }
