@@ -1,5 +1,6 @@
 //! The listening socket: takes new connections a few at a time, and pauses when no further file can be opened.
 
+use super::paced::Paced;
 use answerback_broker::Time;
 use mio::net::{TcpListener, TcpStream};
 use std::io;
@@ -18,6 +19,7 @@ pub(super) struct Listener {
     socket: TcpListener,
     ready: bool,
     paused_until: Option<Time>,
+    log: Paced,
 }
 
 /// What to do after accepting has failed.
@@ -33,7 +35,7 @@ enum Remedy {
 
 impl Listener {
     pub(super) fn new(socket: TcpListener) -> Self {
-        Self { socket, ready: true, paused_until: None }
+        Self { socket, ready: true, paused_until: None, log: Paced::default() }
     }
 
     /// Somebody is waiting.
@@ -65,14 +67,21 @@ impl Listener {
                 }
                 Remedy::Pause => {
                     *pauses += 1;
-                    self.paused_until = Some(now + PAUSE);
-                    let pause_ms = PAUSE.as_millis() as u64;
-                    tracing::warn!(%error, pause_ms, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                    if let Some(also) = self.pause(now) {
+                        let pause_ms = PAUSE.as_millis() as u64;
+                        tracing::warn!(%error, pause_ms, also, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                    }
                     return None;
                 }
             }
         }
         None
+    }
+
+    /// Begins a pause. Returns whether a line about it may be written, and if so how many were passed over.
+    fn pause(&mut self, now: Time) -> Option<u64> {
+        self.paused_until = Some(now + PAUSE);
+        self.log.may(now)
     }
 }
 
@@ -98,6 +107,14 @@ mod tests {
         }
         assert_eq!(remedy(&Errno::AGAIN.into()), Remedy::Wait);
         assert_eq!(remedy(&Errno::CONNABORTED.into()), Remedy::Next);
+    }
+
+    #[test]
+    fn a_long_shortage_of_files_is_a_line_a_second() {
+        let socket = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mut listener = Listener::new(socket);
+        let said: Vec<_> = (0..30).filter_map(|pause| listener.pause(Time::from_millis(pause * 100))).collect();
+        assert_eq!(said, [0, 9, 9]);
     }
 
     #[test]

@@ -55,8 +55,15 @@ pub(super) struct Arrived {
     pub(super) waited: Duration,
 }
 
-/// Connections over the limit that are told so and seen to their end; further ones are closed without a word.
+/// Connections that are turned away, told so and seen to their end at once; further ones are closed without a word. They have places of their own:
+/// those that `--max-connections` allows are for who comes in.
 pub(crate) const TURNED_AWAY_MAX: usize = 64;
+
+/// Outsiders may have one in so many of all places: so many addresses that each stay within their own part cannot take them all.
+const OUTSIDERS_PART: usize = 2;
+
+/// Servers with few places have room for this many outsiders, who may be clients that come at once.
+const OUTSIDERS_LEAST: usize = 16;
 
 /// How long a connection that is being closed may take to read what it was sent, and to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -91,6 +98,12 @@ pub(super) struct Sockets {
     /// Bytes in all outboxes.
     outbox_bytes: usize,
     turned_away: Paced,
+    /// Connections that are turned away and have not gone yet.
+    told: usize,
+    /// Connections that have neither shown a key nor been welcomed.
+    outsiders: usize,
+    /// The same, the oldest first, and among them some that are none any more.
+    came: VecDeque<ConnectionId>,
     limits: Limits,
     /// The moment of this turn.
     now: Time,
@@ -120,6 +133,9 @@ impl Sockets {
             greetings: Deadlines::default(),
             outbox_bytes: 0,
             turned_away: Paced::default(),
+            told: 0,
+            outsiders: 0,
+            came: VecDeque::new(),
             limits,
             now: Time::default(),
             pauses: BTreeSet::new(),
@@ -152,11 +168,12 @@ impl Sockets {
     /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
     pub(super) fn open(&mut self, accepted: (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
         let Some((stream, peer)) = self.let_in(accepted, counters) else { return };
-        if self.table.len() >= self.bounds.connections {
+        if self.table.len() - self.told >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
             return;
         }
+        self.make_room(counters);
         if let Some(id) = self.admit(stream, peer, now) {
             self.greetings.push(now + self.bounds.handshake, id);
             self.count(id);
@@ -186,16 +203,18 @@ impl Sockets {
         if let Some(also) = self.turned_away.may(now) {
             tracing::warn!(%peer, limit, also, "connection turned away; raise --max-connections");
         }
-        if self.table.len() >= limit + TURNED_AWAY_MAX {
-            return;
-        }
         let message =
             format!("this server has {limit} connections open, as many as --max-connections allows; try again later");
         self.tell_and_close(stream, peer, message);
     }
 
+    /// Tells a connection that may not come in why, if few others are being told, and closes it.
     fn tell_and_close(&mut self, stream: TcpStream, peer: SocketAddr, message: String) {
+        if self.told >= TURNED_AWAY_MAX {
+            return;
+        }
         if let Some(id) = self.admit(stream, peer, self.now) {
+            self.count_told(id);
             self.tell(id, message, &mut Counters::default());
             self.close(id, self.now);
         }

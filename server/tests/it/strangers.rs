@@ -116,3 +116,82 @@ fn the_process_logs_and_counts_who_is_turned_away() {
     assert!(metrics.contains("answerback_limited_total{limit=\"connections_per_address\"} 5"), "{metrics}");
     assert!(metrics.contains("answerback_addresses 1"), "{metrics}");
 }
+
+/// Those who are turned away stay until they have read why, and take nobody's place meanwhile.
+#[test]
+fn who_is_turned_away_takes_no_place() {
+    let server = Embedded::with(|settings| (settings.max_connections, settings.max_connections_per_address) = (20, 3));
+    let address = server.running.address();
+    let first = Client::welcomed(address, "first");
+    let _others = [Client::welcomed(address, "second"), Client::welcomed(address, "third")];
+    let _turned_away: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    let turned_away =
+        |report: &answerback_server::Report| report.counters.limited.get("connections_per_address") == Some(&100);
+    let report = server.until("all are turned away", turned_away);
+    assert!((30..=3 + 64).contains(&report.connections), "{report:?}");
+    drop(first);
+    wait_for("the place that is left", || {
+        let mut fourth = Client::connect(address);
+        fourth.try_say(&crate::client::hello("fourth"), b"").ok()?;
+        fourth.try_hear().ok()?.filter(Heard::is_welcome)
+    });
+    assert_eq!(server.report().counters.refused, 0);
+}
+
+/// A holder whose hello the core does not take is no stranger, however often it tries.
+#[test]
+fn who_has_shown_a_key_is_not_given_a_rest() {
+    let key = crate::client::key("billing", 7);
+    let ring = answerback_server::key_ring::KeyRing::of_one(key.clone());
+    let server = strict(|settings| settings.keys = Some(answerback_server::Keys::of(ring)));
+    for _ in 0..60 {
+        let mut client = Client::greeted(server.running.address(), &key);
+        client.say(&answerback_protocol::ClientFrame::Ping(answerback_protocol::frames::Ping), b"");
+        assert!(client.hear().error().fatal);
+    }
+    server.until("all are gone", |report| report.connections == 0);
+    assert_eq!(server.report().counters.limited.get("rest"), None);
+}
+
+/// Half a first record that must go is closed without a frame in the clear behind what was said already.
+#[test]
+fn who_waits_for_records_is_told_nothing_in_the_clear() {
+    let key = crate::client::key("billing", 7);
+    let ring = answerback_server::key_ring::KeyRing::of_one(key.clone());
+    let server = Embedded::with(|settings| {
+        settings.keys = Some(answerback_server::Keys::of(ring));
+        settings.broker.max_frame = 64 << 10;
+        settings.inbox_memory = 128 << 10;
+    });
+    let half = || {
+        let mut client = Client::greeted(server.running.address(), &key);
+        client.socket.write_all(&[1_000_u16.to_be_bytes().to_vec(), vec![7; 900]].concat()).unwrap();
+        client
+    };
+    let halves: Vec<_> = (0..300).map(|_| half()).collect();
+    server.until("some had to go", |report| report.counters.limited.contains_key("inbox_memory"));
+    let report = server.until("they are gone", |report| report.connections < 300);
+    assert!(report.inbox_bytes <= 128 << 10, "{report:?}");
+    drop(server);
+    for mut client in halves {
+        let mut heard = Vec::new();
+        let _ = client.socket.read_to_end(&mut heard);
+        assert!(!String::from_utf8_lossy(&heard).contains("inbox-memory"), "{} bytes", heard.len());
+    }
+}
+
+/// Silent connections of however many addresses fill a half of the places, and the oldest make room for who comes.
+#[test]
+fn silent_connections_make_room_for_who_comes() {
+    let server = Embedded::with(|settings| settings.max_connections = 40);
+    let address = server.running.address();
+    let mut inside = Client::welcomed(address, "inside");
+    let _silent: Vec<_> = (0..60).map(|_| Client::connect(address)).collect();
+    let report = server.until("the oldest are gone", |report| report.counters.limited.get("outsiders") == Some(&40));
+    assert_eq!((report.connections, report.counters.refused), (21, 0));
+    let mut late = Client::welcomed(address, "late");
+    for client in [&mut inside, &mut late] {
+        client.call(1, "$echo", b"1");
+        assert_eq!(client.hear().data, b"1");
+    }
+}

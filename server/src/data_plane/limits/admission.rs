@@ -6,7 +6,7 @@
 //!               └─ closed      └─ told why, closed     └─ told why, closed
 //!
 //!  in ── hello ─► a client: what its address has failed before is forgotten
-//!   └─── ends without a hello: failed. Who fails more often than a probe or a mistake would explain is given a rest, each
+//!   └─── ends without a welcome and without a key shown: failed, and so is who is turned away for what its address does. Who fails more often than a probe or a mistake would explain is given a rest, each
 //!        twice as long as the last one: for a scanner every attempt is then one accept and one close
 //! ```
 //!
@@ -78,6 +78,8 @@ impl Rules {
         if now < address.rests_until {
             return Some(Limit::Rest);
         }
+        // Who is turned away has cost an accept too. What holds for all addresses is not touched by that: one could use it up for the others.
+        let in_time = address.handshakes.take_one(self.handshakes_per_address, now);
         if self.per_address != 0 && address.open >= self.per_address {
             return Some(Limit::ConnectionsPerAddress { most: self.per_address });
         }
@@ -85,8 +87,18 @@ impl Rules {
             return Some(Limit::Strangers { most: self.strangers });
         }
         let most = self.handshakes_per_address.per_second();
-        (!address.handshakes.take_one(self.handshakes_per_address, now)).then_some(Limit::HandshakesPerAddress { most })
+        (!in_time).then_some(Limit::HandshakesPerAddress { most })
     }
+}
+
+/// How a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::data_plane) enum Left {
+    /// It had said hello, and was welcomed.
+    Welcomed,
+    /// It had shown that it has a key. That its hello was refused, or did not come, makes it no stranger.
+    Proven,
+    Stranger,
 }
 
 /// Who has connected, how often, and how that ended.
@@ -132,16 +144,16 @@ impl Admission {
     }
 
     /// It has gone. Returns how long its address is given a rest, if that begins now.
-    pub(in crate::data_plane) fn left(&mut self, from: Origin, was_welcomed: bool, now: Time) -> Option<Duration> {
+    pub(in crate::data_plane) fn left(&mut self, from: Origin, how: Left, now: Time) -> Option<Duration> {
         self.change(from, now, |address| {
             address.open = address.open.saturating_sub(1);
-            address.strangers = address.strangers.saturating_sub(usize::from(!was_welcomed));
+            address.strangers = address.strangers.saturating_sub(usize::from(how != Left::Welcomed));
         });
-        if was_welcomed { None } else { self.failed(from, now) }
+        if how == Left::Stranger { self.failed(from, now) } else { None }
     }
 
-    /// An attempt from there has failed: a wrong key, no hello, something else than this protocol. The same answer as [`left`](Self::left), which
-    /// calls it for each connection that ends without a welcome.
+    /// An attempt from there has failed: a wrong key, no hello, something else than this protocol, more than one address may. The same answer as [`left`](Self::left), which
+    /// calls it for each connection that ends as a stranger.
     pub(in crate::data_plane) fn failed(&mut self, from: Origin, now: Time) -> Option<Duration> {
         let longest = self.rules.rest_longest;
         if longest.is_zero() || self.rules.spares(from) {

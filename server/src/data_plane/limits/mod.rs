@@ -19,7 +19,7 @@ mod origin;
 mod purse;
 mod watch;
 
-pub(super) use admission::Admission;
+pub(super) use admission::{Admission, Left};
 pub(super) use budget::{Budget, LEFT_OVERS};
 pub(super) use origin::Origin;
 pub(super) use purse::{Allowance, Spent};
@@ -42,6 +42,8 @@ pub(super) enum Limit {
     Strangers {
         most: usize,
     },
+    /// Outsiders in all: the oldest is closed without a word.
+    Outsiders,
     Handshakes {
         most: u64,
     },
@@ -62,7 +64,7 @@ pub(super) enum Limit {
 }
 
 /// How many kinds there are.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 impl Limit {
     /// The word for it in counters, and its place among the lines of the log.
@@ -78,6 +80,7 @@ impl Limit {
             Self::Turn => (7, "turn"),
             Self::InboxMemory { .. } => (8, "inbox_memory"),
             Self::Stalled => (9, "stalled"),
+            Self::Outsiders => (10, "outsiders"),
         }
     }
 
@@ -85,11 +88,16 @@ impl Limit {
         self.kind().1
     }
 
+    /// Whether it was met by what one address does, so that the address answers for it.
+    pub(super) fn is_of_one_address(self) -> bool {
+        matches!(self, Self::ConnectionsPerAddress { .. } | Self::Strangers { .. } | Self::HandshakesPerAddress { .. })
+    }
+
     /// The flag that sets it.
     fn flag(self) -> &'static str {
         match self {
             Self::ConnectionsPerAddress { .. } => "--max-connections-per-address",
-            Self::Strangers { .. } => "--max-connections",
+            Self::Strangers { .. } | Self::Outsiders => "--max-connections",
             Self::Handshakes { .. } => "--handshakes-per-second",
             Self::HandshakesPerAddress { .. } => "--handshakes-per-address",
             Self::Rest => "--stranger-rest",
@@ -124,10 +132,12 @@ impl fmt::Display for Limit {
             }
             Self::InboxMemory { most } => {
                 let most = crate::units::print_size(*most);
-                write!(f, "frames that have come in part fill {most}, as much as {flag} allows, and yours is the ")?;
-                f.write_str("largest; send it again later, or in smaller frames")
+                write!(f, "frames that have come in part fill {most}, as much as {flag} allows, and yours has to ")?;
+                f.write_str("go; send it again later, or in smaller frames")
             }
-            Self::Rest | Self::Frames | Self::Bytes | Self::Turn | Self::Stalled => write!(f, "see {flag}"),
+            Self::Rest | Self::Outsiders | Self::Frames | Self::Bytes | Self::Turn | Self::Stalled => {
+                write!(f, "see {flag}")
+            }
         }
     }
 }
@@ -186,7 +196,7 @@ mod tests {
             ),
             (
                 Limit::InboxMemory { most: 256 << 20 },
-                "frames that have come in part fill 256MiB, as much as --inbox-memory allows, and yours is the largest; send it again later, or in smaller frames",
+                "frames that have come in part fill 256MiB, as much as --inbox-memory allows, and yours has to go; send it again later, or in smaller frames",
             ),
         ] {
             assert_eq!(limit.to_string(), text);

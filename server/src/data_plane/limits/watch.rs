@@ -1,7 +1,7 @@
 //! What is kept with each connection so that its limits can be watched.
 
 use super::purse::Purse;
-use super::{Allowance, Origin};
+use super::{Allowance, Left, Origin};
 use answerback_broker::Time;
 
 /// A connection's side of all limits.
@@ -10,6 +10,12 @@ pub(in crate::data_plane) struct Watch {
     pub(in crate::data_plane) origin: Origin,
     /// Whether it counts as one of its address.
     pub(in crate::data_plane) counted: bool,
+    /// Whether it is turned away, and only there to read why.
+    pub(in crate::data_plane) told: bool,
+    /// Whether it is one of the outsiders: it has come in, and neither shown a key nor been welcomed.
+    pub(in crate::data_plane) outsider: bool,
+    /// Whether it has shown that it has a key, or a certificate, of a holder.
+    pub(in crate::data_plane) proven: bool,
     /// Whether it has said hello and was welcomed.
     pub(in crate::data_plane) welcomed: bool,
     pub(in crate::data_plane) purse: Purse,
@@ -41,6 +47,9 @@ impl Watch {
         Self {
             origin,
             counted: false,
+            told: false,
+            outsider: false,
+            proven: false,
             welcomed: false,
             purse: allowed.purse(now),
             held: Held::No,
@@ -50,5 +59,43 @@ impl Watch {
             moved: now,
             waits: false,
         }
+    }
+
+    /// What it is remembered as, once it has gone.
+    pub(in crate::data_plane) fn how_it_left(&self) -> Left {
+        match (self.welcomed, self.proven) {
+            (true, _) => Left::Welcomed,
+            (false, true) => Left::Proven,
+            (false, false) => Left::Stranger,
+        }
+    }
+
+    /// The greatest goes first when inboxes hold too much: strangers that hold anything, and then whoever holds most.
+    pub(in crate::data_plane) fn weight(&self) -> (bool, usize) {
+        let is_stranger = !self.welcomed && !self.proven;
+        (is_stranger && self.inbox_bytes > 0, self.inbox_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_make_room_first_and_then_who_holds_most() {
+        let (allowed, now) = (Allowance::new(0, 0), Time::default());
+        let watch = |welcomed, proven, inbox_bytes| {
+            let origin = Origin::V6(1);
+            Watch { welcomed, proven, inbox_bytes, ..Watch::new(origin, &allowed, now) }.weight()
+        };
+        let ordered = [
+            watch(false, false, 0),
+            watch(true, true, 1),
+            watch(false, true, 2),
+            watch(true, false, 1_000_000),
+            watch(false, false, 1),
+            watch(false, false, 2),
+        ];
+        assert!(ordered.is_sorted(), "{ordered:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Carries out the limits of `limits`: who is turned away, who is not read for a while, who holds too much.
 
-use super::{Connection, Counters, Sockets};
+use super::{Connection, Counters, OUTSIDERS_LEAST, OUTSIDERS_PART, Sockets};
 use crate::data_plane::connection::Phase;
 use crate::data_plane::limits::{Held, Limit, Origin, Spent, Watch};
 use answerback_broker::{ConnectionId, Disconnect, Time};
@@ -9,6 +9,7 @@ use answerback_protocol::inbox::Scratch;
 use answerback_protocol::{Code, Payload};
 use mio::net::TcpStream;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Outboxes that wait are looked at so often in a heartbeat …
 const LOOKS_PER_HEARTBEAT: u32 = 2;
@@ -46,24 +47,62 @@ impl Sockets {
         if limit == Limit::Rest {
             return None; // That it began was logged.
         }
+        if limit.is_of_one_address() {
+            let rest = self.limits.admission.failed(Origin::of(peer.ip()), self.now);
+            self.note_rest(Origin::of(peer.ip()), rest);
+        }
         if let Some((also, flag)) = self.limits.may_log(limit, self.now) {
             tracing::warn!(%peer, limit = flag, also, "connection turned away");
         }
-        if self.table.len() < self.bounds.connections + super::TURNED_AWAY_MAX {
-            self.tell_and_close(stream, peer, limit.to_string());
-        }
+        self.tell_and_close(stream, peer, limit.to_string());
         None
+    }
+
+    /// A connection is only there to read why it is turned away.
+    pub(super) fn count_told(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        connection.watch.told = true;
+        self.told += 1;
     }
 
     /// A connection counts as one of its address from now on.
     pub(super) fn count(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        connection.watch.counted = true;
+        (connection.watch.counted, connection.watch.outsider) = (true, true);
+        self.outsiders += 1;
+        self.came.push_back(id);
         self.limits.admission.came(connection.watch.origin, self.now);
+    }
+
+    /// Has the oldest outsiders go while a new one finds no room. A client is one for a moment only, so the oldest are not clients.
+    pub(super) fn make_room(&mut self, counters: &mut Counters) {
+        let most = (self.bounds.connections / OUTSIDERS_PART).max(OUTSIDERS_LEAST);
+        while let Some(&id) = self.came.front() {
+            let outsider = self.table.get_mut(id).filter(|connection| connection.watch.outsider);
+            let Some(peer) = outsider.map(|connection| connection.peer) else {
+                self.came.pop_front();
+                continue;
+            };
+            if self.outsiders < most {
+                return;
+            }
+            counters.limited(Limit::Outsiders.word());
+            if let Some((also, flag)) = self.limits.may_log(Limit::Outsiders, self.now) {
+                tracing::warn!(%peer, limit = flag, also, "closed to make room: others came, and it has not said hello");
+            }
+            self.remove(id);
+        }
+    }
+
+    /// A connection has shown a key, or was welcomed.
+    pub(super) fn trust(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        self.outsiders -= usize::from(std::mem::take(&mut connection.watch.outsider));
     }
 
     /// A connection has said hello, and was welcomed.
     pub(in crate::data_plane) fn welcomed(&mut self, id: ConnectionId) {
+        self.trust(id);
         let Some(connection) = self.table.get_mut(id) else { return };
         if connection.watch.counted && !std::mem::replace(&mut connection.watch.welcomed, true) {
             self.limits.admission.welcomed(connection.watch.origin, self.now);
@@ -74,15 +113,23 @@ impl Sockets {
     pub(super) fn uncount(&mut self, connection: &Connection) {
         let watch = &connection.watch;
         self.inbox_bytes -= watch.inbox_bytes;
+        self.told -= usize::from(watch.told);
+        self.outsiders -= usize::from(watch.outsider);
         if !watch.counted {
             return;
         }
-        let rest = self.limits.admission.left(watch.origin, watch.welcomed, self.now);
+        let rest = self.limits.admission.left(watch.origin, watch.how_it_left(), self.now);
+        self.note_rest(watch.origin, rest);
+    }
+
+    /// An address is given a rest, maybe.
+    fn note_rest(&mut self, from: Origin, rest: Option<Duration>) {
         if let Some(rest) = rest
             && let Some((also, flag)) = self.limits.may_log(Limit::Rest, self.now)
         {
-            let (from, rest_ms) = (watch.origin, rest.as_millis() as u64);
-            tracing::warn!(%from, rest_ms, limit = flag, also, "connections that never said hello: not listening for a while");
+            let rest_ms = rest.as_millis() as u64;
+            tracing::warn!(%from, rest_ms, limit = flag, also,
+                "too many connections that were turned away, or not welcomed: not listening for a while");
         }
     }
 
@@ -228,26 +275,29 @@ impl Sockets {
         bytes > before && self.inbox_bytes > self.limits.inbox_bytes
     }
 
-    /// Closes those whose inboxes hold most, until all of them hold no more than they may. Whoever asks pays for the search with memory that it
+    /// Closes those whose inboxes hold most, first of all of those that were not welcomed, until all of them hold no more than they may. Whoever asks pays for the search with memory that it
     /// has filled byte by byte.
     fn relieve(&mut self, counters: &mut Counters) {
         while self.inbox_bytes > self.limits.inbox_bytes {
-            let largest = self.table.iter().max_by_key(|(_, connection)| connection.watch.inbox_bytes);
+            let largest = self.table.iter().max_by_key(|(_, connection)| connection.watch.weight());
             let Some((id, held, peer)) = largest.map(|(id, found)| (id, found.watch.inbox_bytes, found.peer)) else {
                 return;
             };
             let limit = Limit::InboxMemory { most: self.limits.inbox_bytes as u64 };
             counters.limited(limit.word());
             if let Some((also, flag)) = self.limits.may_log(limit, self.now) {
-                tracing::warn!(connection = %id, %peer, held_bytes = held, limit = flag, also, "largest half frame closed");
+                tracing::warn!(connection = %id, %peer, held_bytes = held, limit = flag, also, "half frame closed");
             }
             self.tell(id, limit.to_string(), counters);
             self.close(id, self.now);
         }
     }
 
-    /// Tells a connection why it is closed.
+    /// Tells a connection why it is closed. One that has begun to greet would take a frame for what it waits for, so it is told nothing.
     pub(super) fn tell(&mut self, id: ConnectionId, message: String, counters: &mut Counters) {
+        if self.table.get_mut(id).is_some_and(|connection| !connection.known && connection.is_greeting()) {
+            return self.remove(id);
+        }
         let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
         self.send(id, &notice.into(), &Payload::NONE, counters);
     }

@@ -41,8 +41,14 @@ impl Sockets {
             }
             met @ (Met::In(_) | Met::Odd) => {
                 connection.known = true;
+                connection.watch.proven = connection.transport.is_proven();
                 let holder = if let Met::In(holder) = met { holder } else { None };
-                Some(Arrived { peer: connection.peer, holder, waited: now.since(connection.since) })
+                let (proven, waited) = (connection.watch.proven, now.since(connection.since));
+                let arrived = Arrived { peer: connection.peer, holder, waited };
+                if proven {
+                    self.trust(id);
+                }
+                Some(arrived)
             }
             Met::Stranger(stranger) => {
                 self.refuse(id, &stranger, now, counters);

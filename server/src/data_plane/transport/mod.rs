@@ -65,6 +65,11 @@ pub(super) struct Greeted {
 }
 
 impl Transport {
+    /// Whether its client has shown that it has a key, or a certificate, of a holder.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self, Self::Sealed(_) | Self::Certified { .. })
+    }
+
     /// Whether that by which its client was known does not hold any more.
     pub(super) fn is_revoked(&self, removed: &HashSet<KeyId>, ring: &Ring) -> bool {
         match self {

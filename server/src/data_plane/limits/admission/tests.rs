@@ -53,7 +53,7 @@ fn connections_of_one_address_are_counted_and_ipv6_counts_by_site() {
     ] {
         assert_eq!(come(&mut door, origin(from), at(0)), expected, "{from}");
     }
-    door.left(origin("192.0.2.1"), false, at(1));
+    door.left(origin("192.0.2.1"), Left::Stranger, at(1));
     assert_eq!(come(&mut door, origin("192.0.2.1"), at(1)), Ok(()));
 }
 
@@ -83,7 +83,7 @@ fn who_fails_again_and_again_is_given_rests_that_grow_to_a_bound() {
         match come(&mut door, scanner, at(ms)) {
             Ok(()) => {
                 let_in += 1;
-                rests.extend(door.left(scanner, false, at(ms)));
+                rests.extend(door.left(scanner, Left::Stranger, at(ms)));
             }
             Err(limit) => assert_eq!(limit, Limit::Rest),
         }
@@ -101,10 +101,10 @@ fn a_hello_makes_up_for_what_failed() {
     for ms in 0..10_000 {
         // A stranger and a client behind one address.
         assert_eq!(come(&mut door, nat, at(ms)), Ok(()));
-        assert_eq!(door.left(nat, false, at(ms)), None);
+        assert_eq!(door.left(nat, Left::Stranger, at(ms)), None);
         assert_eq!(come(&mut door, nat, at(ms)), Ok(()));
         door.welcomed(nat, at(ms));
-        assert_eq!(door.left(nat, true, at(ms)), None);
+        assert_eq!(door.left(nat, Left::Welcomed, at(ms)), None);
     }
 }
 
@@ -114,7 +114,7 @@ fn a_probe_that_connects_and_says_nothing_is_not_a_scanner() {
     let probe = origin("192.0.2.1");
     for second in 0..3_600 {
         assert_eq!(come(&mut door, probe, at(second * 1_000)), Ok(()));
-        assert_eq!(door.left(probe, false, at(second * 1_000 + 1)), None);
+        assert_eq!(door.left(probe, Left::Stranger, at(second * 1_000 + 1)), None);
     }
 }
 
@@ -140,7 +140,7 @@ fn loopback_is_spared_what_is_against_strangers_and_rests_can_be_switched_off() 
         let from = origin(from);
         for _ in 0..1_000 {
             assert_eq!(come(&mut door, from, at(0)), Ok(()));
-            assert_eq!(door.left(from, false, at(0)), None);
+            assert_eq!(door.left(from, Left::Stranger, at(0)), None);
         }
     }
 }
@@ -166,7 +166,33 @@ fn a_hundred_thousand_addresses_cost_a_bounded_table() {
     for number in 0..100_000_u32 {
         let from = Origin::V4(number.into());
         assert_eq!(come(&mut door, from, at(0)), Ok(()));
-        door.left(from, false, at(0));
+        door.left(from, Left::Stranger, at(0));
     }
     assert_eq!(door.known(), super::super::addresses::KEPT);
+}
+
+#[test]
+fn a_key_that_was_shown_is_no_failure_even_if_its_hello_is_refused() {
+    let mut door = admission(|_| {});
+    let holder = origin("192.0.2.1");
+    for _ in 0..1_000 {
+        assert_eq!(come(&mut door, holder, at(0)), Ok(()), "its place is free again");
+        assert_eq!(door.left(holder, Left::Proven, at(0)), None);
+    }
+}
+
+/// Whatever it is turned away for, an address has so many tries a second.
+#[test]
+fn who_is_turned_away_spends_a_handshake_of_its_address_and_of_nobody_else() {
+    let mut door = admission(|settings| {
+        (settings.max_connections_per_address, settings.handshakes_per_address) = (1, 3);
+        settings.handshakes_per_second = 10;
+    });
+    let from = origin("192.0.2.1");
+    for _ in 0..100 {
+        let _ = come(&mut door, from, at(0));
+    }
+    door.left(from, Left::Welcomed, at(0));
+    assert_eq!(come(&mut door, from, at(0)), Err(Limit::HandshakesPerAddress { most: 3 }));
+    assert_eq!(come(&mut door, origin("192.0.2.2"), at(0)), Ok(()));
 }
