@@ -4,6 +4,7 @@ use crate::action::Action;
 use crate::connections::Connection;
 use crate::counts::Counts;
 use crate::drain::Drain;
+use crate::guard::Belongings;
 use crate::handler::Handler;
 use crate::input::{ConnectionId, Input};
 use crate::journal::Journal;
@@ -33,6 +34,8 @@ pub struct Broker {
     pub(crate) connections: Vec<Option<Connection>>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) session_by_id: Map<u128, Key<Session>>,
+    /// Connections and sessions by holder, on a server with keys.
+    pub(crate) belongings: Belongings,
     pub(crate) actions: Slab<Action>,
     pub(crate) action_by_name: Map<Arc<str>, Key<Action>>,
     pub(crate) handlers: Slab<Handler>,
@@ -135,6 +138,7 @@ impl Broker {
             kept: KeptInAll::default(),
             journal: Journal::new(),
             snapshot: Snapshot::default(),
+            belongings: Belongings::new(seed),
             recovering: None,
             source: None,
             orphans: Orphans::default(),

@@ -1,16 +1,25 @@
 //! What handlers say after a restart about deliveries that the broker does not know yet: their callers may still announce them.
+//!
+//! Nothing of that can be checked before a caller has spoken, so it is bounded: who may serve nothing has nothing to say, one session is given
+//! the room for what a handler keeps at most, and what is said of a request counts only from who may serve its action.
 
 use crate::broker::Broker;
 use crate::receipts::Receipt;
+use crate::request::Request;
+use crate::rights::{Holder, Right};
 use crate::session::Session;
+use crate::settings::Limits;
 use crate::tables::{Key, Map, map};
 use answerback_protocol::frames::{Answer, AnswerError, CancelDelivery};
 use answerback_protocol::{DeliveryId, Payload};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a handler has said about one delivery.
 pub(crate) struct Claim {
     pub(crate) session: Key<Session>,
+    /// Whose that is, on a server with keys. Its rights of then count once the session is gone.
+    holder: Option<Holder>,
     /// It was handed back: it did not run.
     pub(crate) released: bool,
     /// What it has answered, parts included. Empty while it works.
@@ -19,8 +28,12 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// It works on it.
-    pub(crate) fn new(session: Key<Session>) -> Self {
-        Self { session, released: false, answers: Vec::new() }
+    pub(crate) fn new(session: Key<Session>, holder: Option<Holder>) -> Self {
+        Self { session, holder, released: false, answers: Vec::new() }
+    }
+
+    fn cost(&self) -> usize {
+        OVERHEAD_BYTES + self.answers.iter().map(Answered::cost).sum::<usize>()
     }
 }
 
@@ -43,6 +56,27 @@ pub(crate) struct Claims {
     /// The same ids in an order that can be told.
     ids: BTreeSet<u64>,
     bytes: usize,
+    /// The same for each session.
+    bytes_of: Map<Key<Session>, usize>,
+}
+
+/// How many bytes there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    in_all: usize,
+    /// Who has as many is given no more.
+    of_one: usize,
+}
+
+impl Room {
+    /// A handler keeps as many answers as this until they are acknowledged, and those here are not.
+    fn of(limits: &Limits) -> Self {
+        let overhead = limits.kept_replies_per_session.saturating_mul(2 * OVERHEAD_BYTES);
+        Self {
+            in_all: limits.kept_reply_bytes_in_all,
+            of_one: limits.kept_reply_bytes_per_session.saturating_add(overhead),
+        }
+    }
 }
 
 /// What a claim, and each of its answers, counts besides the data.
@@ -50,14 +84,12 @@ const OVERHEAD_BYTES: usize = 256;
 
 impl Claims {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { by_delivery: map(seed), ids: BTreeSet::new(), bytes: 0 }
+        Self { by_delivery: map(seed), ids: BTreeSet::new(), bytes: 0, bytes_of: map(seed) }
     }
 
     /// A handler holds this.
-    pub(crate) fn held(&mut self, id: u64, session: Key<Session>, most: usize) {
-        if let Some(claim) = self.claim(id, session, 0, most) {
-            claim.session = session;
-        }
+    pub(crate) fn held(&mut self, id: u64, session: Key<Session>, holder: Option<Holder>, room: Room) {
+        self.claim(id, session, holder, 0, room);
     }
 
     /// A handler has handed this back.
@@ -68,28 +100,55 @@ impl Claims {
     }
 
     /// A handler has answered this. False if there is no room to remember it.
-    pub(crate) fn answered(&mut self, id: u64, session: Key<Session>, answer: Answered, most: usize) -> bool {
+    pub(crate) fn answered(
+        &mut self,
+        id: u64,
+        session: Key<Session>,
+        answer: Answered,
+        holder: Option<Holder>,
+        room: Room,
+    ) -> bool {
         let bytes = answer.cost();
-        let Some(claim) = self.claim(id, session, bytes, most) else { return false };
+        let Some(claim) = self.claim(id, session, holder, bytes, room) else { return false };
         claim.answers.push(answer);
         true
     }
 
-    fn claim(&mut self, id: u64, session: Key<Session>, bytes: usize, most: usize) -> Option<&mut Claim> {
-        if self.bytes + bytes + OVERHEAD_BYTES > most {
+    /// What this session says of a delivery, with room for some bytes more. A handler that came back as another session goes on with its claims.
+    fn claim(
+        &mut self,
+        id: u64,
+        session: Key<Session>,
+        holder: Option<Holder>,
+        bytes: usize,
+        room: Room,
+    ) -> Option<&mut Claim> {
+        let has = self.bytes_of.get(&session).copied().unwrap_or_default();
+        if has >= room.of_one || self.bytes + bytes + OVERHEAD_BYTES > room.in_all {
             return None;
         }
-        self.bytes += bytes;
-        if self.ids.insert(id) {
-            self.bytes += OVERHEAD_BYTES;
+        let id_of = |holder: &Option<Holder>| holder.as_ref().map(|holder| Arc::clone(&holder.id));
+        if self.by_delivery.get(&id).is_some_and(|claim| id_of(&claim.holder) != id_of(&holder)) {
+            // Nobody speaks for another holder.
+            return None;
         }
-        Some(self.by_delivery.entry(id).or_insert_with(|| Claim::new(session)))
+        let mut claim = self.take(id).unwrap_or_else(|| Claim::new(session, None));
+        (claim.session, claim.holder) = (session, holder);
+        let cost = claim.cost() + bytes;
+        self.bytes += cost;
+        *self.bytes_of.entry(session).or_default() += cost;
+        self.ids.insert(id);
+        Some(self.by_delivery.entry(id).or_insert(claim))
     }
 
     pub(crate) fn take(&mut self, id: u64) -> Option<Claim> {
         let claim = self.by_delivery.remove(&id)?;
         self.ids.remove(&id);
-        self.bytes -= OVERHEAD_BYTES + claim.answers.iter().map(Answered::cost).sum::<usize>();
+        let cost = claim.cost();
+        self.bytes -= cost;
+        if let Some(bytes) = self.bytes_of.get_mut(&claim.session) {
+            *bytes -= cost;
+        }
         Some(claim)
     }
 
@@ -104,21 +163,22 @@ impl Broker {
     /// A handler answers what this broker has not given to it.
     pub(crate) fn answered_unknown(&mut self, session: Key<Session>, answer: Answer<'_>, data: Payload) {
         let id = answer.id.get();
+        let holder = self.holder_of(session);
         if let Some(request) = self.sought_by_delivery(id) {
-            self.adopt(request, id, Claim::new(session));
+            self.adopt(request, id, Claim::new(session, holder.clone()));
             if self.sessions.get(session).is_some_and(|session| session.deliveries.contains_key(&id)) {
                 return self.answered(session, answer, data);
             }
         }
-        if self.recovering.is_none() {
+        if self.recovering.is_none() || serve_nothing(holder.as_ref()) {
             self.counts.stray_replies += 1;
             return;
         }
-        let most = self.settings.limits.kept_reply_bytes_in_all;
+        let room = Room::of(&self.settings.limits);
         let receipt = self.need_source();
         let answered = Answered { frame: to_static(answer), data, receipt };
         let Some(recovering) = &mut self.recovering else { return };
-        if !recovering.claims.answered(id, session, answered, most) {
+        if !recovering.claims.answered(id, session, answered, holder, room) {
             self.counts.stray_replies += 1;
             receipt.into_iter().for_each(|receipt| self.let_go(receipt));
         }
@@ -126,15 +186,50 @@ impl Broker {
 
     /// A handler holds what this broker has not given to it.
     pub(crate) fn held_unknown(&mut self, session: Key<Session>, id: DeliveryId) {
+        let holder = self.holder_of(session);
         if let Some(request) = self.sought_by_delivery(id.get()) {
-            return self.adopt(request, id.get(), Claim::new(session));
+            if !self.adopt(request, id.get(), Claim::new(session, holder)) {
+                self.tell(session, CancelDelivery { id });
+            }
+            return;
         }
-        let most = self.settings.limits.kept_reply_bytes_in_all;
+        let room = Room::of(&self.settings.limits);
         match &mut self.recovering {
-            Some(recovering) => recovering.claims.held(id.get(), session, most),
-            // Given up meanwhile: the handler need not go on.
-            None => self.tell(session, CancelDelivery { id }),
+            Some(recovering) if !serve_nothing(holder.as_ref()) => {
+                recovering.claims.held(id.get(), session, holder, room);
+            }
+            // Given up meanwhile, or not its to do: the handler need not go on.
+            _ => self.tell(session, CancelDelivery { id }),
         }
+    }
+
+    fn holder_of(&self, session: Key<Session>) -> Option<Holder> {
+        self.sessions.get(session)?.holder().cloned()
+    }
+
+    /// Whether who has made a claim may serve the action of a request: by the rights of now, or by those it had when its session ended.
+    pub(crate) fn may_claim(&self, request: Key<Request>, claim: &Claim) -> bool {
+        let Some(holder) = self.holder_of(claim.session).or_else(|| claim.holder.clone()) else { return true };
+        let action = self.requests.get(request).and_then(|request| self.actions.get(request.action));
+        action.is_some_and(|action| holder.rights.allow(Right::Serve, &action.name))
+    }
+
+    /// What was said of a delivery that this request may be about. What is not said by one who may serve it does not count.
+    pub(crate) fn take_claim(&mut self, request: Key<Request>, id: u64) -> Option<Claim> {
+        let claim = self.recovering.as_mut()?.claims.take(id)?;
+        if self.may_claim(request, &claim) {
+            return Some(claim);
+        }
+        self.let_claim_go(id, claim);
+        None
+    }
+
+    /// Nobody asks for it.
+    pub(crate) fn let_claim_go(&mut self, id: u64, claim: Claim) {
+        if claim.answers.is_empty() && !claim.released {
+            self.tell(claim.session, CancelDelivery { id: DeliveryId::truncated(id) });
+        }
+        claim.answers.into_iter().filter_map(|answer| answer.receipt).for_each(|receipt| self.let_go(receipt));
     }
 
     /// A handler hands back what this broker has not given to it.
@@ -144,6 +239,11 @@ impl Broker {
             None => self.counts.stray_replies += 1,
         }
     }
+}
+
+/// A holder that may serve nothing can hold no delivery. What it says otherwise would only take the room of those who do.
+fn serve_nothing(holder: Option<&Holder>) -> bool {
+    holder.is_some_and(|holder| holder.rights.serve.is_empty())
 }
 
 fn to_static(answer: Answer<'_>) -> Answer<'static> {

@@ -57,6 +57,9 @@ impl Broker {
         if let Some(before) = self.connections[id.place()].as_ref().map(|before| before.id) {
             self.disconnected(before, Disconnect::ByPeer);
         }
+        if let Some(holder) = &connection.holder {
+            self.belongings.opened(holder, id);
+        }
         self.connections[id.place()] = Some(connection);
         self.alarms.set(alarm, Alarm::Silence(id));
         self.counts.connections += 1;
@@ -101,12 +104,6 @@ impl Broker {
     /// The address a connection comes from.
     pub(crate) fn peer_of(&self, id: ConnectionId) -> &str {
         self.connections.get(id.place()).and_then(Option::as_ref).map_or("", |connection| &connection.peer)
-    }
-
-    /// The connections that a key of this holder opened.
-    pub(crate) fn connections_of(&self, holder: &str) -> Vec<ConnectionId> {
-        let opened = |c: &&Connection| c.holder.as_ref().is_some_and(|known| *known.id == *holder);
-        self.connections.iter().flatten().filter(opened).map(|connection| connection.id).collect()
     }
 
     /// A frame of a connection that has no session: it must be `hello`.
@@ -187,8 +184,11 @@ impl Broker {
         self.counts.slow += u64::from(reason == Disconnect::Slow);
         self.orphan_receipts(id);
         self.unset_alarms(id);
-        let session = self.connections[id.place()].take().and_then(|connection| connection.session);
-        if let Some(session) = session {
+        let Some(connection) = self.connections[id.place()].take() else { return };
+        if let Some(holder) = &connection.holder {
+            self.belongings.closed(holder, id);
+        }
+        if let Some(session) = connection.session {
             self.detach(session);
         }
     }

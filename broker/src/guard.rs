@@ -20,6 +20,7 @@ use answerback_protocol::frames::{About, Hello};
 use answerback_protocol::limits::CLIENT_NAME_BYTES_MAX;
 use answerback_protocol::{Code, SessionId, Text};
 use siphasher::sip128::{Hasher128, SipHasher13};
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -32,6 +33,60 @@ pub(crate) struct Guard {
     holder: Holder,
     called: Map<Box<str>, ()>,
     published: Map<Box<str>, ()>,
+}
+
+/// What there is of each holder, so that a change of rights costs what it changes: a reload may change those of thousands at once, and looking
+/// for the sessions of each among all of them would keep everybody waiting.
+pub(crate) struct Belongings(Map<Arc<str>, OfHolder>);
+
+/// In order, so that everything is done and told in one order.
+#[derive(Default)]
+struct OfHolder {
+    connections: BTreeSet<ConnectionId>,
+    sessions: BTreeSet<Key<Session>>,
+}
+
+impl Belongings {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(map(seed))
+    }
+
+    pub(crate) fn opened(&mut self, holder: &Holder, connection: ConnectionId) {
+        self.of(holder).connections.insert(connection);
+    }
+
+    pub(crate) fn closed(&mut self, holder: &Holder, connection: ConnectionId) {
+        self.of(holder).connections.remove(&connection);
+        self.forget_if_nothing(holder);
+    }
+
+    pub(crate) fn began(&mut self, holder: &Holder, session: Key<Session>) {
+        self.of(holder).sessions.insert(session);
+    }
+
+    pub(crate) fn ended(&mut self, holder: &Holder, session: Key<Session>) {
+        self.of(holder).sessions.remove(&session);
+        self.forget_if_nothing(holder);
+    }
+
+    fn of(&mut self, holder: &Holder) -> &mut OfHolder {
+        self.0.entry(Arc::clone(&holder.id)).or_default()
+    }
+
+    fn forget_if_nothing(&mut self, holder: &Holder) {
+        if self.0.get(&holder.id).is_some_and(|of| of.connections.is_empty() && of.sessions.is_empty()) {
+            self.0.remove(&holder.id);
+        }
+    }
+
+    /// The connections that a key of this holder opened.
+    fn connections(&self, holder: &str) -> Vec<ConnectionId> {
+        self.0.get(holder).into_iter().flat_map(|of| &of.connections).copied().collect()
+    }
+
+    fn sessions(&self, holder: &str) -> Vec<Key<Session>> {
+        self.0.get(holder).into_iter().flat_map(|of| &of.sessions).copied().collect()
+    }
 }
 
 /// Names that a session remembers for each right. Who uses more has each of them looked up now and then.
@@ -118,12 +173,12 @@ impl Broker {
 
     /// A holder may do other things than before.
     pub(crate) fn rights_changed(&mut self, holder: &str, rights: &Arc<Rights>) {
-        for id in self.connections_of(holder) {
+        for id in self.belongings.connections(holder) {
             if let Some(known) = self.connection(id).and_then(|connection| connection.holder.as_mut()) {
                 known.rights = Arc::clone(rights);
             }
         }
-        for key in self.sessions_of(holder) {
+        for key in self.belongings.sessions(holder) {
             if let Some(guard) = self.sessions.get_mut(key).and_then(|session| session.guard.as_mut()) {
                 guard.change(Arc::clone(rights));
             }
@@ -133,12 +188,12 @@ impl Broker {
 
     /// A holder has no key any more.
     pub(crate) fn holder_gone(&mut self, holder: &str) {
-        for id in self.connections_of(holder) {
+        for id in self.belongings.connections(holder) {
             if self.connection(id).is_some() {
                 self.refuse(id, Code::Denied, words::holder_gone(holder));
             }
         }
-        for key in self.sessions_of(holder) {
+        for key in self.belongings.sessions(holder) {
             self.end_session(key);
         }
     }
@@ -148,11 +203,6 @@ impl Broker {
         let Some(connection) = self.connection(id) else { return };
         let text = words::key_removed(connection.holder.as_ref().map_or("", |holder| &holder.id));
         self.refuse(id, Code::Denied, text);
-    }
-
-    fn sessions_of(&self, holder: &str) -> Vec<Key<Session>> {
-        let is_its = |session: &Session| session.holder().is_some_and(|known| *known.id == *holder);
-        self.sessions.iter().filter(|(_, session)| is_its(session)).map(|(key, _)| key).collect()
     }
 
     /// Ends what a session serves and hears and may not any more. One that is away gets neither work nor events, so that can wait until it can be told.
@@ -190,6 +240,9 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::{Disconnect, Input};
+    use answerback_protocol::{ClientFrame, Payload};
+    use std::time::Duration;
 
     fn guard(rights: Rights) -> Guard {
         Guard::new(Holder { id: "shop".into(), rights: Arc::new(rights) }, 1)
@@ -198,6 +251,40 @@ mod tests {
     fn calls(text: &str) -> Rights {
         let pattern = answerback_protocol::names::Pattern::new(text).unwrap();
         Rights { call: [pattern].into_iter().collect(), ..Rights::default() }
+    }
+
+    /// Rights of ten thousand holders changed at once, and for each of them all sessions were looked at.
+    #[test]
+    fn what_belongs_to_a_holder_is_known_as_long_as_it_is_there() {
+        let mut broker = Broker::new(crate::Settings::default());
+        let (shop, web) = (guard(Rights::default()).holder, Holder { id: "web".into(), rights: Arc::default() });
+        let at = crate::Time::from_millis(1);
+        let connections: Vec<_> = (0..6).map(|place| ConnectionId::new(0, place, 0)).collect();
+        for (n, &connection) in connections.iter().enumerate() {
+            let holder = Some(if n % 2 == 0 { shop.clone() } else { web.clone() });
+            let peer = String::new();
+            broker.handle(at, Input::Connected { connection, peer, holder, waited: Duration::ZERO });
+            let hello = format!(r#"{{"type":"hello","protocol":[1,1],"name":"n","session":"{n:032x}"}}"#);
+            let frames = [hello.as_str(), r#"{"type":"ping"}"#];
+            for frame in frames.map(|text| ClientFrame::read(text.as_bytes()).unwrap()) {
+                broker.handle(at, Input::Frame { connection, frame, data: Payload::NONE });
+            }
+        }
+        let known = |broker: &Broker, of| (broker.belongings.connections(of), broker.belongings.sessions(of).len());
+        let every_second = |from| connections.iter().skip(from).step_by(2).copied().collect::<Vec<_>>();
+        assert_eq!(known(&broker, "shop"), (every_second(0), 3));
+        assert_eq!(known(&broker, "web"), (every_second(1), 3));
+        for &connection in &connections {
+            broker.handle(at, Input::Disconnected { connection, reason: Disconnect::ByPeer });
+        }
+        assert_eq!((known(&broker, "shop"), known(&broker, "web")), ((vec![], 3), (vec![], 3)));
+        // Those who have gone are known no longer than their sessions.
+        broker.handle(at, Input::Rights { holder: "shop".into(), rights: None });
+        assert_eq!((known(&broker, "shop").1, broker.sessions.len(), broker.belongings.0.len()), (0, 3, 1));
+        while let Some(due) = broker.poll_timeout() {
+            broker.handle_timeout(due);
+        }
+        assert!(broker.sessions.len() == 0 && broker.belongings.0.is_empty());
     }
 
     #[test]

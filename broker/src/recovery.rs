@@ -27,8 +27,8 @@ use crate::session::{Delivery, Session};
 use crate::settings::REQUEST_OVERHEAD_BYTES;
 use crate::tables::{Key, Links, Map, TimerLinks, map};
 use crate::time::Time;
-use answerback_protocol::frames::{CancelDelivery, Request as Frame};
-use answerback_protocol::{DeliveryId, SessionId, Text};
+use answerback_protocol::frames::Request as Frame;
+use answerback_protocol::{SessionId, Text};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,9 +228,9 @@ impl Broker {
         recovering.by_delivery.extend(ids.iter().map(|&id| (id, key)));
         self.wheel.set(&mut self.requests, key);
         for id in ids {
-            let claim = self.recovering.as_mut().and_then(|recovering| recovering.claims.take(id));
-            if let Some(claim) = claim {
-                return self.adopt(key, id, claim);
+            if let Some(claim) = self.take_claim(key, id) {
+                self.adopt(key, id, claim);
+                return;
             }
         }
     }
@@ -283,10 +283,7 @@ impl Broker {
         if !request.keeping.doubtful || request.keeping.marked {
             return false;
         }
-        let claim = deliveries_tried(request).find_map(|(_, id)| {
-            let claim = self.recovering.as_mut()?.claims.take(id)?;
-            Some((id, claim))
-        });
+        let claim = deliveries_tried(request).find_map(|(_, id)| Some((id, self.take_claim(key, id)?)));
         if claim.is_some() {
             self.leave_queue(key, false);
         }
@@ -308,8 +305,16 @@ impl Broker {
         false
     }
 
-    /// A handler has said what became of a sought request.
-    pub(crate) fn adopt(&mut self, key: Key<Request>, id: u64, claim: Claim) {
+    /// A handler has said what became of a sought request. False if it may not serve such requests: then it counts for nothing.
+    pub(crate) fn adopt(&mut self, key: Key<Request>, id: u64, claim: Claim) -> bool {
+        if !self.may_claim(key, &claim) {
+            return false;
+        }
+        self.adopt_allowed(key, id, claim);
+        true
+    }
+
+    fn adopt_allowed(&mut self, key: Key<Request>, id: u64, claim: Claim) {
         let Claim { session, released, answers, .. } = claim;
         let Some(request) = self.requests.get_mut(key) else { return };
         let later = deliveries_tried(request).find(|(_, tried)| *tried == id);
@@ -434,10 +439,7 @@ impl Broker {
             self.judge(key);
         }
         for (id, claim) in claims.into_rest() {
-            if claim.answers.is_empty() && !claim.released {
-                self.tell(claim.session, CancelDelivery { id: DeliveryId::truncated(id) });
-            }
-            claim.answers.into_iter().filter_map(|answer| answer.receipt).for_each(|receipt| self.let_go(receipt));
+            self.let_claim_go(id, claim);
         }
         self.look_whether_drained();
     }

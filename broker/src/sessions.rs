@@ -38,6 +38,9 @@ impl Broker {
             Some(key) => key,
             None => self.new_session(connection, id, Arc::clone(&name))?,
         };
+        if let Some(holder) = &holder {
+            self.belongings.began(holder, key);
+        }
         let guard = holder.map(|holder| Box::new(Guard::new(holder, self.settings.secrets.tables)));
         self.counts.resumed += u64::from(resumed);
         let session = self.sessions.get_mut(key)?;
@@ -270,6 +273,9 @@ impl Broker {
         self.stop_serving(key);
         if let Some(mut session) = self.sessions.remove(key) {
             session.kept.forget_all(&mut self.kept);
+            if let Some(holder) = session.holder() {
+                self.belongings.ended(holder, key);
+            }
             self.snapshot.ended(key);
         }
         let (calls_dropped, deliveries_lost) = (calls.len() as u64, lost as u64);

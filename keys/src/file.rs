@@ -1,6 +1,6 @@
 //! Files that hold one key: a line with its text, and around it as many blank lines and comments with `#` as people like.
 
-use crate::private::{self, Keeper, Refused};
+use crate::private::{self, Keeper, Reading, Refused};
 use crate::text::{self, KeyTextError};
 use answerback_protocol::sealed::Key;
 use std::fmt;
@@ -50,12 +50,12 @@ pub enum KeyFileProblem {
 
 /// Reads the key in a file that belongs to one user alone.
 pub fn read_key_file(path: &Path) -> Result<Key, KeyFileError> {
-    read(path, Keeper::Mode)
+    read(path, Keeper::Mode, Reading::First)
 }
 
-pub(crate) fn read(path: &Path, keeper: Keeper) -> Result<Key, KeyFileError> {
+pub(crate) fn read(path: &Path, keeper: Keeper, reading: Reading) -> Result<Key, KeyFileError> {
     let failed = |problem| KeyFileError { path: path.to_owned(), problem };
-    let text = private::read(path, KEY_FILE_BYTES_MAX, keeper);
+    let text = private::read(path, KEY_FILE_BYTES_MAX, keeper, reading);
     let text = text.map_err(|refused| failed(KeyFileProblem::Refused(refused)))?;
     parse_key_file(&text).map_err(failed)
 }

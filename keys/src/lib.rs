@@ -34,7 +34,7 @@ pub use answerback_protocol::sealed::{Key, KeyId, NotAKeyId, SECRET_BYTES, Secre
 pub use file::{KeyFileError, read_key_file};
 #[cfg(feature = "holders")]
 pub use holders::{KeysError, KeysFileError, Mistake, read_keys_file};
-pub use private::{Refused, read_private_file};
+pub use private::{Reading, Refused, read_private_file, read_public_file};
 pub use ring::{Changes, HolderEntry, KeyRing};
 #[cfg(feature = "holders")]
 pub use source::RingSource;

@@ -13,7 +13,7 @@
 use crate::file::{self, KeyFileError};
 #[cfg(feature = "holders")]
 use crate::holders::{self, KeysFileError};
-use crate::private::Keeper;
+use crate::private::{Keeper, Reading};
 #[cfg(feature = "holders")]
 use crate::ring::KeyRing;
 use crate::text::{self, KeyTextError};
@@ -197,9 +197,13 @@ impl KeySource {
 
     /// Reads the key.
     pub fn read(&self) -> Result<Key, SourceError> {
+        self.read_as(Reading::First)
+    }
+
+    fn read_as(&self, reading: Reading) -> Result<Key, SourceError> {
         match &self.place {
             Place::File(path) => {
-                file::read(path, self.origin.keeper()).map_err(|error| SourceError::File(self.origin, error))
+                file::read(path, self.origin.keeper(), reading).map_err(|error| SourceError::File(self.origin, error))
             }
             Place::Text(text) => text::parse(&text.0).map_err(|error| SourceError::Text(self.origin, error)),
         }
@@ -217,12 +221,21 @@ impl RingSource {
         }))
     }
 
-    /// Reads all keys, now or again.
+    /// Reads all keys, at a start.
     pub fn read(&self) -> Result<KeyRing, SourceError> {
+        self.read_as(Reading::First)
+    }
+
+    /// Reads them again, while a server runs: only from files, which keep nobody waiting.
+    pub fn read_again(&self) -> Result<KeyRing, SourceError> {
+        self.read_as(Reading::Again)
+    }
+
+    fn read_as(&self, reading: Reading) -> Result<KeyRing, SourceError> {
         match self {
-            Self::One(source) => source.read().map(KeyRing::of_one),
+            Self::One(source) => source.read_as(reading).map(KeyRing::of_one),
             Self::Many { origin, path } => {
-                holders::read(path, origin.keeper()).map_err(|error| SourceError::Keys(*origin, error))
+                holders::read(path, origin.keeper(), reading).map_err(|error| SourceError::Keys(*origin, error))
             }
         }
     }

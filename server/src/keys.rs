@@ -17,6 +17,7 @@ use answerback_broker::{Holder, Rights};
 use answerback_keys::{HolderEntry, Key, KeyId, KeyRing, RingSource, SourceError};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -208,41 +209,65 @@ pub struct KeyControl {
 struct Held {
     source: Option<RingSource>,
     tls: Option<Tls>,
-    /// What the data plane has. None on a server without keys. Locked while keys are exchanged, so that it is done once at a time.
-    ring: Mutex<Option<Arc<Ring>>>,
+    /// Reloads that have begun.
+    begun: AtomicU64,
+    /// Locked while keys are exchanged, so that it is done once at a time. Not while files are read, which may take long.
+    current: Mutex<Current>,
+}
+
+/// What is in use.
+#[derive(Debug)]
+struct Current {
+    /// What the data plane has. None on a server without keys.
+    ring: Option<Arc<Ring>>,
+    /// Which reload read it: what one read that began before is older.
+    read_by: u64,
 }
 
 impl KeyControl {
     pub(crate) fn new(keys: Option<&Keys>, tls: Option<Tls>, ring: Option<Arc<Ring>>, control: Control) -> Self {
         let source = keys.and_then(|keys| keys.source.clone());
-        Self { control, held: Arc::new(Held { source, tls, ring: Mutex::new(ring) }) }
+        Self {
+            control,
+            held: Arc::new(Held {
+                source,
+                tls,
+                begun: AtomicU64::new(0),
+                current: Mutex::new(Current { ring, read_by: 0 }),
+            }),
+        }
     }
 
     /// Reads the keys, and the certificate, again from where they were read at the start. Waits for the disk and for the data plane, so it is not for
     /// async code.
     pub fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let mut ring = self.lock();
+        let turn = self.held.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let tls = self.held.tls.as_ref().map(Tls::read_again).transpose().map_err(ReloadError::Certificate)?;
-        let keys = match (&self.held.source, &*ring) {
-            (Some(source), _) => Some(source.read().map_err(ReloadError::Source)?),
-            (None, _) if tls.is_some() => None,
-            (None, Some(_)) => return Err(ReloadError::NoSource),
-            (None, None) => return Err(ReloadError::NoKeys),
-        };
-        self.exchange(&mut ring, keys, tls)
+        let keys = self.held.source.as_ref().map(RingSource::read_again).transpose().map_err(ReloadError::Source)?;
+        let mut current = self.lock();
+        if keys.is_none() && tls.is_none() {
+            return Err(if current.ring.is_some() { ReloadError::NoSource } else { ReloadError::NoKeys });
+        }
+        if turn < current.read_by {
+            // Who began later was quicker: what is in use is newer than what was read here.
+            return Ok(current.ring.as_deref().map_or_else(Reloaded::default, Reloaded::of));
+        }
+        let reloaded = self.exchange(&mut current.ring, keys, tls)?;
+        current.read_by = turn;
+        Ok(reloaded)
     }
 
     /// The same with keys that the program has.
     pub fn replace(&self, keys: KeyRing) -> Result<Reloaded, ReloadError> {
-        let mut ring = self.lock();
-        if ring.is_none() {
+        let mut current = self.lock();
+        if current.ring.is_none() {
             return Err(ReloadError::NoKeys);
         }
-        self.exchange(&mut ring, Some(keys), None)
+        self.exchange(&mut current.ring, Some(keys), None)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Ring>>> {
-        self.held.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.held.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exchange(

@@ -171,7 +171,11 @@ impl Admin {
         };
         let (keep, end) = oneshot::channel();
         let pages = admin::Pages::new(stage, settings.drain_deadline);
-        let run = move || runtime.block_on(admin::serve(listener, pages, end));
+        let run = move || {
+            runtime.block_on(admin::serve(listener, pages, end));
+            // A disk that does not answer may keep a reload waiting. It must not keep the server from ending.
+            runtime.shutdown_background();
+        };
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(run).map_err(cannot(doing))?;
         Ok(Self { keep: Some(keep), thread: Some(thread) })
     }

@@ -5,7 +5,7 @@
 //! `data_plane/transport`. Nothing is resumed: what a ticket would carry over could have been taken back meanwhile.
 
 use crate::settings::Mistake;
-use answerback_keys::read_private_file;
+use answerback_keys::{Reading, Refused, read_private_file, read_public_file};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
@@ -13,8 +13,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,10 +47,14 @@ pub struct Tls {
 impl Tls {
     /// Reads the files, and says everything that is wrong with them.
     pub fn read(files: TlsFiles) -> Result<Self, Vec<Mistake>> {
+        Self::read_as(files, Reading::First)
+    }
+
+    fn read_as(files: TlsFiles, reading: Reading) -> Result<Self, Vec<Mistake>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = certificates(&files.certificate, CERTIFICATE, "the certificate of this server");
-        let key = private_key(&files.key);
-        let clients = files.client_ca.as_deref().map(|path| verifier(path, &provider)).transpose();
+        let chain = certificates(&files.certificate, CERTIFICATE, "the certificate of this server", reading);
+        let key = private_key(&files.key, reading);
+        let clients = files.client_ca.as_deref().map(|path| verifier(path, &provider, reading)).transpose();
         let (chain, key, clients) = match (chain, key, clients) {
             (Ok(chain), Ok(key), Ok(clients)) => (chain, key, clients),
             (chain, key, clients) => {
@@ -63,9 +65,9 @@ impl Tls {
         Ok(Self { files, config: Arc::new(config) })
     }
 
-    /// Reads the same files once more.
+    /// Reads the same files once more. What is a pipe is refused: nobody may come to write it.
     pub(crate) fn read_again(&self) -> Result<Self, Vec<Mistake>> {
-        Self::read(self.files.clone())
+        Self::read_as(self.files.clone(), Reading::Again)
     }
 
     /// Where it was read.
@@ -101,28 +103,37 @@ fn config(
 }
 
 /// A certificate is looked at if one is shown. Without one a key must say who somebody is.
-fn verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Mistake> {
+fn verifier(
+    path: &Path,
+    provider: &Arc<CryptoProvider>,
+    reading: Reading,
+) -> Result<Arc<dyn ClientCertVerifier>, Mistake> {
     let mut roots = RootCertStore::empty();
     let wrong = |what: String| Mistake {
         flag: CLIENT_CA,
         what: format!("{}: {what}; give a PEM file with the certificates of authorities", path.display()),
     };
-    for certificate in certificates(path, CLIENT_CA, "the authorities that sign certificates of clients")? {
+    for certificate in certificates(path, CLIENT_CA, "the authorities that sign certificates of clients", reading)? {
         roots.add(certificate).map_err(|error| wrong(format!("one of them is no authority ({error})")))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     builder.allow_unauthenticated().build().map_err(|error| wrong(error.to_string()))
 }
 
-fn certificates(path: &Path, flag: &'static str, wanted: &str) -> Result<Vec<CertificateDer<'static>>, Mistake> {
+fn certificates(
+    path: &Path,
+    flag: &'static str,
+    wanted: &str,
+    reading: Reading,
+) -> Result<Vec<CertificateDer<'static>>, Mistake> {
     let wrong = |what: &str| Mistake {
         flag,
         what: format!("{}: {what}; give a PEM file with {wanted}, which begins with -----BEGIN", path.display()),
     };
-    let bytes = bounded(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(wrong(&format!("is longer than {} KiB", FILE_BYTES_MAX >> 10)));
-    }
+    let bytes = read_public_file(path, FILE_BYTES_MAX, reading).map_err(|refused| match refused {
+        Refused::System(error) => wrong(&format!("cannot be read: {error}")),
+        other => wrong(&other.to_string()),
+    })?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -131,17 +142,10 @@ fn certificates(path: &Path, flag: &'static str, wanted: &str) -> Result<Vec<Cer
     }
 }
 
-/// One byte more than there may be is enough to see that there are too many.
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Nothing of the file is shown.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Mistake> {
+fn private_key(path: &Path, reading: Reading) -> Result<PrivateKeyDer<'static>, Mistake> {
     let wrong = |what: String| Mistake { flag: KEY, what };
-    let text = read_private_file(path, KEY_BYTES_MAX).map_err(|refused| {
+    let text = read_private_file(path, KEY_BYTES_MAX, reading).map_err(|refused| {
         wrong(format!(
             "{}: {}",
             refused.what(path),

@@ -9,6 +9,7 @@
 mod a_call_may_say;
 mod broadcast;
 mod builtin;
+mod claims;
 mod credit;
 mod drain;
 mod durable;

@@ -17,7 +17,7 @@
 mod reader;
 mod words;
 
-use crate::private::{self, Keeper, Refused};
+use crate::private::{self, Keeper, Reading, Refused};
 use crate::ring::KeyRing;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -79,12 +79,12 @@ pub enum KeysFileProblem {
 
 /// Reads a keys file that belongs to one user alone.
 pub fn read_keys_file(path: &Path) -> Result<KeyRing, KeysFileError> {
-    read(path, Keeper::Mode)
+    read(path, Keeper::Mode, Reading::First)
 }
 
-pub(crate) fn read(path: &Path, keeper: Keeper) -> Result<KeyRing, KeysFileError> {
+pub(crate) fn read(path: &Path, keeper: Keeper, reading: Reading) -> Result<KeyRing, KeysFileError> {
     let failed = |problem| KeysFileError { path: path.to_owned(), problem };
-    let text = private::read(path, KEYS_FILE_BYTES_MAX, keeper);
+    let text = private::read(path, KEYS_FILE_BYTES_MAX, keeper, reading);
     let text = text.map_err(|refused| failed(KeysFileProblem::Refused(refused)))?;
     parse_keys_file(&text).map_err(|error| failed(KeysFileProblem::Mistakes(error)))
 }

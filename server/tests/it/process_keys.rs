@@ -7,8 +7,10 @@ use answerback_protocol::sealed::Key;
 use answerback_server::key_ring::{file, text};
 use rustix::process::Signal;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 fn billing() -> Key {
     key("billing", 7)
@@ -144,6 +146,42 @@ fn keys_are_read_again_on_sighup_and_by_the_admin_port() {
     second.call(2, "$echo", b"2");
     assert_eq!(second.hear().data, b"2");
     assert_eq!(process.ask("GET", "/reload").0, 405);
+}
+
+/// Keys that a password manager writes into a pipe will do for a start. Read again, a pipe kept a server waiting for somebody to write: it neither
+/// answered nor ended.
+#[test]
+fn a_pipe_will_do_for_a_start_and_not_for_a_reload() {
+    let (place, path) = key_file();
+    let (pipe, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&fs::read(&path).unwrap()).unwrap();
+    drop(writer);
+    let data = Place::new();
+    let mut command = command_in(&data, &["--key-file", "/dev/stdin"]);
+    command.stdin(pipe);
+    let mut process = Process::spawn(command);
+    let mut client = Client::sealed(process.address, &billing(), "client");
+    refuses_to_read_again(&process, &mut client);
+    process.signal(Signal::TERM);
+    process.end();
+
+    let mut process = Process::start(&["--key-file", path.to_str().unwrap()]);
+    let mut client = Client::sealed(process.address, &billing(), "client");
+    fs::remove_file(&path).unwrap();
+    let made = Command::new("mkfifo").args(["-m", "600"]).arg(place.0.join("key")).status().unwrap();
+    assert!(made.success());
+    refuses_to_read_again(&process, &mut client);
+    process.signal(Signal::TERM);
+    process.end();
+}
+
+fn refuses_to_read_again(process: &Process, client: &mut Client) {
+    let (status, body) = process.ask("POST", "/reload");
+    assert!(status == 400 && body.contains("cannot be read a second time: start the server again"), "{body}");
+    process.signal(Signal::HUP);
+    process.logged("the keys cannot be read again; those before go on");
+    client.call(1, "$echo", b"1");
+    assert_eq!(client.hear().data, b"1");
 }
 
 #[test]
