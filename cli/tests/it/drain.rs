@@ -68,7 +68,7 @@ fn a_deadline_ends_the_waiting() {
 fn who_is_no_admin_port_is_told_apart() {
     let bed = Bed::start();
     let told = finish(tool(&["drain", "--admin", &bed.address.to_string()]), "");
-    told.failed(1, "answers nothing that is understood");
+    told.failed(6, "refuses: this port speaks Answerback, not HTTP");
     finish(tool(&["drain", "--admin", "127.0.0.1:1"]), "").failed(6, "cannot connect to 127.0.0.1:1");
     finish(tool(&["drain", "--admin", "nowhere"]), "").failed(2, "an address is HOST:PORT");
 }
