@@ -145,9 +145,7 @@ fn take(handler: &mut Talk, count: u64) -> Outcome<()> {
     // One of them was given to the client that only looked, and comes back now that it has gone.
     while taken < count {
         handler.wait_for(1)?;
-        while handler.has_more() && handler.held.len() < CREDIT as usize / 4 {
-            handler.wait_for(handler.held.len() + 1)?;
-        }
+        handler.keep_what_came()?;
         taken += handler.answer_all()? as u64;
     }
     Ok(())

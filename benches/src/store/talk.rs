@@ -7,7 +7,7 @@ use answerback_protocol::limits::{ACK_AFTER_REPLIES, FRAME_BYTES_DEFAULT, PREFIX
 use answerback_protocol::{ClientFrame, DeliveryId, Name, RequestId, ServerFrame, SessionId};
 use bytes::{Buf, BytesMut};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -129,9 +129,14 @@ impl Talk {
         Ok(many)
     }
 
-    /// Whatever a read brought and is not yet looked at, is.
-    pub(super) fn has_more(&self) -> bool {
-        !self.received.is_empty()
+    /// Keeps the deliveries that have come already, and waits for none: the frame after the last of them may be of another kind.
+    pub(super) fn keep_what_came(&mut self) -> Outcome<()> {
+        while let Some(heard) = self.next()? {
+            if let Heard::Delivery(id) = heard {
+                self.held.push(id);
+            }
+        }
+        Ok(())
     }
 
     fn id(&mut self) -> RequestId {
@@ -161,9 +166,11 @@ impl Talk {
                 }
             }
             self.acknowledge()?;
-            match self.stream.read(&mut self.scratch)? {
-                0 => return Err("the server has closed the connection".into()),
-                count => self.received.extend_from_slice(&self.scratch[..count]),
+            match self.stream.read(&mut self.scratch) {
+                Ok(0) => return Err("the server has closed the connection".into()),
+                Ok(count) => self.received.extend_from_slice(&self.scratch[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
