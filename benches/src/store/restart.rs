@@ -14,7 +14,10 @@ const ACTION: &str = "queued";
 const CREDIT: u32 = 10_000;
 
 /// How long disk and memory may take to get smaller after the queue is empty.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long a server may take to save or to load everything.
+const LEAVES_WITHIN: Duration = Duration::from_secs(300);
 
 /// How a life of a server ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,7 +81,7 @@ fn restart(site: &Site, arguments: &Arguments, durable: bool, end: End) -> Outco
     server.talk("publisher")?.send_many(ACTION, count, &data, durable)?;
     let sent_per_second = count as f64 / begin.elapsed().as_secs_f64();
     match end {
-        End::InOrder => server.process.leave(SETTLES_WITHIN * 10)?,
+        End::InOrder => server.process.leave(LEAVES_WITHIN)?,
         End::Killed => drop(server),
     }
     let disk = site.disk_bytes()?;
@@ -92,7 +95,7 @@ fn restart(site: &Site, arguments: &Arguments, durable: bool, end: End) -> Outco
     let delivers = server.begun.elapsed();
     while watcher.requests()? < count {
         std::thread::park_timeout(Duration::from_millis(2));
-        if server.begun.elapsed() > SETTLES_WITHIN * 10 {
+        if server.begun.elapsed() > LEAVES_WITHIN {
             return Err(format!("only {} of {count} came back", watcher.requests()?).into());
         }
     }
@@ -127,7 +130,7 @@ fn empty(site: &Site, server: &Server, count: u64, durable: bool) -> Outcome<Vec
     take(&mut handler, count)?;
     let took = begin.elapsed();
     let at_once = (server.resident()?.0, site.disk_bytes()?);
-    settle(site)?;
+    settle(site, &mut handler)?;
     let (resident, peak) = server.resident()?;
     Ok(vec![
         place(durable),
@@ -151,12 +154,13 @@ fn take(handler: &mut Talk, count: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Waits until the disk has not got smaller for a while.
-fn settle(site: &Site) -> Outcome<()> {
+/// Waits until the disk has not got smaller for a while, on a server that is in use.
+fn settle(site: &Site, asks: &mut Talk) -> Outcome<()> {
     let end = Instant::now() + SETTLES_WITHIN;
     let (mut least, mut since) = (site.disk_bytes()?, Instant::now());
     while Instant::now() < end && since.elapsed() < SETTLES_WITHIN / 5 {
         std::thread::park_timeout(Duration::from_millis(200));
+        asks.requests()?;
         let now = site.disk_bytes()?;
         if now < least {
             (least, since) = (now, Instant::now());
