@@ -50,6 +50,11 @@ wire_id! {
     DeliveryId
 }
 
+wire_id! {
+    /// Names a server among those that are linked, over its restarts if it has a data directory.
+    NodeId
+}
+
 /// Names a session: 128 random bits chosen by the client, 32 hex digits on the wire.
 ///
 /// Whoever knows it can take the session over, so it is never shown to others and never printed whole.

@@ -32,8 +32,8 @@ mod payload;
 pub mod sealed;
 mod text;
 
-pub use frames::{ClientFrame, Code, Ran, ServerFrame};
-pub use ids::{DeliveryId, RequestId, SessionId};
+pub use frames::{ClientFrame, Code, LinkFrame, Ran, ServerFrame};
+pub use ids::{DeliveryId, NodeId, RequestId, SessionId};
 pub use malformed::{Malformed, Problem};
 pub use names::{Name, Pattern};
 pub use payload::{Payload, SHARE_FROM_BYTES};

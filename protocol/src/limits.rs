@@ -62,6 +62,9 @@ pub const CREDIT_MAX: u32 = 65_535;
 /// The most handlers that may be given one request, one after another.
 pub const ATTEMPTS_MAX: u32 = 1_000;
 
+/// Servers that a request may come through, and that may lie on the way to a handler.
+pub const HOPS_MAX: usize = 8;
+
 /// The longest duration that is told apart, in milliseconds: a longer one is taken as this. 365 days.
 pub const WAIT_MS_MAX: u64 = 365 * 24 * 3_600_000;
 

@@ -8,8 +8,8 @@ mod common;
 mod random;
 
 use answerback_protocol::frames::*;
-use answerback_protocol::limits::{HEAD_BYTES_MAX, NAME_BYTES_MAX};
-use answerback_protocol::{ClientFrame, Code, DeliveryId, Name, Ran, RequestId, ServerFrame, Text};
+use answerback_protocol::limits::{HEAD_BYTES_MAX, HOPS_MAX, NAME_BYTES_MAX};
+use answerback_protocol::{ClientFrame, Code, DeliveryId, Name, NodeId, Ran, RequestId, ServerFrame, Text};
 use common::{Dice, Frame, Side, cut};
 
 const ROUNDS: u64 = 2_000;
@@ -68,6 +68,13 @@ fn longest(message: &str) -> Vec<Frame<'static>> {
         info: true,
         trace: Some(name()),
         again: true,
+        via: Some(Box::new(Via {
+            from: name(),
+            path: vec![NodeId::truncated(u64::MAX); HOPS_MAX],
+            attempt: u32::MAX,
+            holder: Some(name()),
+            home: Some(NodeId::truncated(u64::MAX)),
+        })),
         ..Request::call(id, Name::new(name()).unwrap())
     };
     vec![

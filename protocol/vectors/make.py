@@ -47,12 +47,20 @@ def request(**members):
 CLIENT = {
     "hello": {"type": "hello", "protocol": [1, 1], "name": "web-1", "session": SESSION},
     "hello with agent": {"type": "hello", "protocol": [1, 3], "name": "web-1", "session": SESSION, "agent": "x/1"},
+    "hello of a server": {"type": "hello", "protocol": [1, 1], "name": "server1", "session": SESSION, "node": TOP},
     "serve": {"type": "serve", "action": "user.get", "credit": 64},
     "unserve": {"type": "unserve", "action": "user.get"},
     "request": {"type": "request", "id": 1, "action": "user.get"},
     "request with all that a call may say": request(
         ttl=500, timeout=2000, attempts=2, durable=True, key="order 7", info=True, trace=TRACE
     ),
+    "request, passed on": request(attempts=1, via={"from": "web-1", "path": [7], "attempt": 1}),
+    "request, on its way to the home of its key": request(
+        key="order 7", via={"from": "shop/web-1", "path": [7, 8], "attempt": 2, "holder": "shop", "home": 9}
+    ),
+    "offer": {"type": "offer", "action": "user.get", "credit": 64, "path": [7, 8]},
+    "offer of the busy": {"type": "offer", "action": "user.get", "credit": 0, "path": [7]},
+    "offer taken back": {"type": "offer", "action": "user.get", "credit": 0, "path": []},
     "request, broadcast": request(ttl=0, broadcast=True, attempts=1),
     "request, send": request(reply=False),
     "cancel": {"type": "cancel", "id": 1},
@@ -322,7 +330,8 @@ invalid("no type, but others", "client", '{"id":1}', "missing")
 for kind, head in CLIENT.items():
     required = {"hello": ["protocol", "name", "session"], "request": ["id", "action"], "serve": ["action", "credit"],
                 "unserve": ["action"], "cancel": ["id"], "reply": ["id"], "release": ["id"], "resume": ["holding"],
-                "publish": ["topic"], "subscribe": ["topic"], "unsubscribe": ["topic"], "ack": ["replies"]}.get(kind, [])
+                "publish": ["topic"], "subscribe": ["topic"], "unsubscribe": ["topic"], "ack": ["replies"],
+                "offer": ["action", "credit", "path"]}.get(kind, [])
     for member in required:
         invalid(f"missing: {kind} without {member}", "client", {k: v for k, v in head.items() if k != member}, "missing")
 for kind, head in SERVER.items():
@@ -332,6 +341,9 @@ for kind, head in SERVER.items():
                 "event": ["topic", "from"], "ack": ["replies"], "error": ["code"], "goaway": ["reason", "after"]}.get(kind, [])
     for member in required:
         invalid(f"missing: {kind} without {member}", "server", {k: v for k, v in head.items() if k != member}, "missing")
+for member in ["from", "path", "attempt"]:
+    via = {"from": "web-1", "path": [7], "attempt": 1}
+    invalid(f"missing: via without {member}", "client", request(via={k: v for k, v in via.items() if k != member}), "missing")
 invalid("missing: code of an error", "client", {"type": "reply", "id": 1, "error": {"message": "m"}}, "missing")
 invalid("missing: queued of info", "server", {"type": "reply", "id": 1, "info": {}}, "missing")
 invalid("missing: code of a fault", "server", {"type": "reply", "id": 1, "error": ERROR | {"fault": {}}}, "missing")
@@ -365,6 +377,8 @@ for name, head, error in [
     ("credit 65536", {"type": "serve", "action": "a", "credit": 65536}, "not_in_range"),
     ("seq 0", {"type": "reply", "id": 1, "part": True, "seq": 0}, "not_in_range"),
     ("ack is -1", {"type": "ack", "replies": -1}, "not_in_range"),
+    ("path of 9 servers", {"type": "offer", "action": "a", "credit": 1, "path": [1] * 9}, "not_a_list"),
+    ("path holds text", request(via={"from": "f", "path": ["1"], "attempt": 1}), "not_a_list"),
     ("holding is a number", {"type": "resume", "holding": 1}, "not_a_list"),
     ("holding holds text", {"type": "resume", "holding": ["1"]}, "not_a_list"),
     ("holding holds 2^53", {"type": "resume", "holding": [TOP + 1]}, "not_a_list"),

@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
-use crate::ids::SessionId;
+use crate::ids::{NodeId, SessionId};
 use crate::limits::CLIENT_NAME_BYTES_MAX;
 use crate::malformed::Wrong;
 use crate::text::Text;
@@ -18,19 +18,22 @@ pub struct Hello<'a> {
     pub session: SessionId,
     /// Which program it is, if it says.
     pub agent: Option<Text<'a>>,
+    /// Which server it is, if it is one: then the connection is a link, on which each is the other's client.
+    pub node: Option<NodeId>,
 }
 
 impl<'a> Kind<'a> for Hello<'a> {
     const TYPE: &'static str = "hello";
 
     fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
-        let (mut protocol, mut name, mut session, mut agent) = (None, None, None, None);
+        let (mut protocol, mut name, mut session, mut agent, mut node) = (None, None, None, None, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
                 "protocol" => protocol = Some(member.version_range()?),
                 "name" => name = Some(member.bounded(CLIENT_NAME_BYTES_MAX)?),
                 "session" => session = Some(member.session()?),
                 "agent" => agent = Some(member.bounded(CLIENT_NAME_BYTES_MAX)?),
+                "node" => node = Some(member.id(NodeId::new)?),
                 _ => {}
             }
         }
@@ -39,6 +42,7 @@ impl<'a> Kind<'a> for Hello<'a> {
             name: required("name", name)?,
             session: required("session", session)?,
             agent,
+            node,
         })
     }
 
@@ -47,5 +51,6 @@ impl<'a> Kind<'a> for Hello<'a> {
         head.text("name", &self.name);
         head.text("session", &self.session.to_hex());
         head.maybe_text("agent", self.agent.as_deref());
+        head.maybe_number("node", self.node.map(NodeId::get));
     }
 }

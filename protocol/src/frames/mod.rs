@@ -12,6 +12,8 @@ mod error;
 mod event;
 mod goaway;
 mod hello;
+mod link;
+mod offer;
 mod outcome;
 mod publish;
 mod release;
@@ -21,6 +23,7 @@ mod resume;
 mod serve;
 mod signs;
 mod subscribe;
+mod via;
 mod welcome;
 
 pub use accepted::Accepted;
@@ -32,6 +35,8 @@ pub use error::{About, ErrorNotice};
 pub use event::Event;
 pub use goaway::Goaway;
 pub use hello::Hello;
+pub use link::LinkFrame;
+pub use offer::Offer;
 pub use outcome::{Code, Ran};
 pub use publish::Publish;
 pub use release::Release;
@@ -41,6 +46,7 @@ pub use resume::Resume;
 pub use serve::{Serve, Serving, Unserve, Unserved};
 pub use signs::{Bye, Ping, Pong};
 pub use subscribe::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+pub use via::Via;
 pub use welcome::Welcome;
 
 use crate::head::{HeadWriter, Members, required, salvage_id};
@@ -74,10 +80,16 @@ macro_rules! side {
 
             /// Reads a head.
             pub fn read(head: &'a [u8]) -> Result<Self, Malformed> {
-                read_with(head, |kind, members| match kind {
+                read_with(head, Self::read_kind)
+            }
+
+            /// Reads the members of a frame whose `type` is known. `None` if nobody says that on this side.
+            #[inline]
+            fn read_kind(kind: &str, members: &mut Members<'a>) -> Option<Result<Self, Wrong>> {
+                match kind {
                     $(<$kind as Kind>::TYPE => Some(<$kind as Kind>::read(members).map(Self::$kind)),)*
                     _ => None,
-                })
+                }
             }
 
             /// The frame's `type`.
@@ -117,7 +129,7 @@ side! {
     /// A frame from a client to the broker.
     ClientFrame {
         Hello<'a>, Serve<'a>, Unserve<'a>, Request<'a>, Cancel, Answer<'a>, Release, Resume, Publish<'a>, Subscribe<'a>,
-        Unsubscribe<'a>, Ack, Ping, Pong, Bye,
+        Unsubscribe<'a>, Ack, Ping, Pong, Bye, Offer<'a>,
     }
 }
 

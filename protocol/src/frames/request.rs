@@ -1,6 +1,6 @@
 //! `request`: a call or a send.
 
-use super::Kind;
+use super::{Kind, Via};
 use crate::head::{HeadWriter, Members, required};
 use crate::ids::RequestId;
 use crate::limits::{ATTEMPTS_MAX, KEY_BYTES_MAX, TRACE_BYTES_MAX};
@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub trace: Option<Text<'a>>,
     /// It was sent before, on an earlier connection of this session, and waits for its answer.
     pub again: bool,
+    /// Where it has been, if a server passes it on.
+    pub via: Option<Box<Via<'a>>>,
 }
 
 impl<'a> Request<'a> {
@@ -53,6 +55,7 @@ impl<'a> Request<'a> {
             info: false,
             trace: None,
             again: false,
+            via: None,
         }
     }
 
@@ -72,7 +75,7 @@ impl<'a> Kind<'a> for Request<'a> {
 
     fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut id, mut action, mut ttl, mut timeout, mut attempts) = (None, None, None, None, None);
-        let (mut key, mut trace) = (None, None);
+        let (mut key, mut trace, mut via) = (None, None, None);
         let (mut broadcast, mut durable, mut reply, mut info, mut again) = (false, false, true, false, false);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
@@ -88,11 +91,13 @@ impl<'a> Kind<'a> for Request<'a> {
                 "info" => info = member.boolean()?,
                 "trace" => trace = Some(member.bounded(TRACE_BYTES_MAX)?),
                 "again" => again = member.boolean()?,
+                "via" => via = Some(Box::new(Via::read(member.object()?)?)),
                 _ => {}
             }
         }
         let (id, action) = (required("id", id)?, required("action", action)?);
-        let request = Self { id, action, ttl, timeout, broadcast, attempts, durable, key, reply, info, trace, again };
+        let request =
+            Self { id, action, ttl, timeout, broadcast, attempts, durable, key, reply, info, trace, again, via };
         match request.contradiction() {
             Some((member, other)) => Err(Malformed::new(Problem::Contradiction(other), member)),
             None => Ok(request),
@@ -114,5 +119,8 @@ impl<'a> Kind<'a> for Request<'a> {
         head.flag("info", self.info);
         head.maybe_text("trace", self.trace.as_deref());
         head.flag("again", self.again);
+        if let Some(via) = &self.via {
+            via.write(head);
+        }
     }
 }

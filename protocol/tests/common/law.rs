@@ -95,10 +95,10 @@ impl<'de> Visitor<'de> for Builder {
 
 /// Each kind with its members; `!` marks those that must be there.
 pub const CLIENT: &str = "
-    hello protocol!versions name!name session!session agent:name
+    hello protocol!versions name!name session!session agent:name node:id
     serve action!name credit!credit
     unserve action!name
-    request id!id action!name ttl:count timeout:count broadcast:flag attempts:attempts durable:flag key:name reply:flag info:flag trace:name again:flag
+    request id!id action!name ttl:count timeout:count broadcast:flag attempts:attempts durable:flag key:name reply:flag info:flag trace:name again:flag via:via
     cancel id!id
     reply id!id error:handler_error part:flag seq:seq
     release id!id
@@ -110,6 +110,7 @@ pub const CLIENT: &str = "
     ping
     pong
     bye
+    offer action!name credit!busy_or_credit path!path
 ";
 
 /// The same for the server.
@@ -136,6 +137,7 @@ const OBJECTS: &str = "
     handler_error code!name message:text retryable:flag
     call_error code!name message:text ran:text attempts:attempts_so_far retry_after:count fault:handler_error
     info queued!count ran:count by:name
+    via from!name path!path attempt!attempts holder:name home:id
     gather expected:count answered:count failed:count lost:count
 ";
 
@@ -203,6 +205,7 @@ fn is(value: &Tree, what: &str) -> Result<(), &'static str> {
         "id" | "count" => number(0, ID_END - 1),
         "seq" => number(1, ID_END - 1),
         "credit" => number(1, CREDIT_MAX.into()),
+        "busy_or_credit" => number(0, CREDIT_MAX.into()),
         "attempts" => number(1, ATTEMPTS_MAX.into()),
         "attempts_so_far" => number(0, ATTEMPTS_MAX.into()),
         "version" => number(1, u32::MAX.into()),
@@ -214,6 +217,7 @@ fn is(value: &Tree, what: &str) -> Result<(), &'static str> {
         "topic" => name(value) && is_pattern(value, false),
         "session" => value.text().is_some_and(|t| t.len() == 32 && t.bytes().all(|b| b.is_ascii_hexdigit())),
         "ids" => list(HOLDING_MAX, &|id| id.number().is_some_and(|id| id < ID_END)),
+        "path" => list(HOPS_MAX, &|id| id.number().is_some_and(|id| id < ID_END)),
         "addresses" => list(ELSEWHERE_MAX, &|address| name(address)),
         "versions" => is_range(value),
         object => return members(value, line(OBJECTS, object).unwrap_or_else(|| panic!("no line for {object}"))),

@@ -5,8 +5,10 @@
 
 use super::common::Dice;
 use answerback_protocol::frames::*;
-use answerback_protocol::limits::{ATTEMPTS_MAX, CREDIT_MAX, ELSEWHERE_MAX, HOLDING_MAX, NAME_BYTES_MAX};
-use answerback_protocol::{ClientFrame, Code, DeliveryId, Name, Pattern, Ran, RequestId, ServerFrame, SessionId, Text};
+use answerback_protocol::limits::{ATTEMPTS_MAX, CREDIT_MAX, ELSEWHERE_MAX, HOLDING_MAX, HOPS_MAX, NAME_BYTES_MAX};
+use answerback_protocol::{
+    ClientFrame, Code, DeliveryId, Name, NodeId, Pattern, Ran, RequestId, ServerFrame, SessionId, Text,
+};
 
 /// Characters that make trouble: escapes, wide ones, ones that look like JSON.
 const CHARACTERS: [char; 20] =
@@ -93,7 +95,26 @@ impl Dice {
             info: self.flag(),
             trace: self.maybe(Self::name),
             again: self.flag(),
+            via: self.maybe(|dice| Box::new(dice.via())),
             ..Request::call(self.request_id(), self.action())
+        }
+    }
+
+    fn node(&mut self) -> NodeId {
+        NodeId::truncated(self.roll())
+    }
+
+    fn path(&mut self) -> Vec<NodeId> {
+        (0..self.below(HOPS_MAX + 1)).map(|_| self.node()).collect()
+    }
+
+    fn via(&mut self) -> Via<'static> {
+        Via {
+            from: self.name(),
+            path: self.path(),
+            attempt: self.attempts(),
+            holder: self.maybe(Self::name),
+            home: self.maybe(Self::node),
         }
     }
 
@@ -117,7 +138,8 @@ impl Dice {
                 let least = self.below(3) as u32;
                 let protocol = (least, least + self.below(3) as u32);
                 let (name, session, agent) = (self.name(), self.session(), self.maybe(Self::name));
-                Hello { protocol, name, session, agent }.into()
+                let node = self.maybe(Self::node);
+                Hello { protocol, name, session, agent, node }.into()
             }
             "serve" => Serve { action: self.action(), credit: *self.pick(&[1, 64, CREDIT_MAX]) }.into(),
             "unserve" => Unserve { action: self.action() }.into(),
@@ -136,6 +158,9 @@ impl Dice {
             "ping" => Ping.into(),
             "pong" => Pong.into(),
             "bye" => Bye.into(),
+            "offer" => {
+                Offer { action: self.action(), credit: *self.pick(&[0, 1, CREDIT_MAX]), path: self.path() }.into()
+            }
             other => panic!("make `{other}` here"),
         }
     }
