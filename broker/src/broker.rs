@@ -160,6 +160,8 @@ impl Broker {
             Input::Connected { connection, peer, holder, waited } => {
                 self.connected(connection, peer, holder, waited);
             }
+            Input::Dialed { connection, address } => self.dialed(connection, &address),
+            Input::Told { connection, frame, data } => self.told(connection, frame, data),
             Input::Disconnected { connection, reason } => self.disconnected(connection, reason),
             Input::Malformed { connection, error } => self.malformed(connection, &error),
             Input::Bytes { connection } => {
@@ -259,6 +261,7 @@ impl Broker {
             ClientFrame::Ping(_) => self.pong(connection),
             ClientFrame::Pong(_) => {}
             ClientFrame::Bye(_) => self.bye(connection, session),
+            ClientFrame::Offer(offer) => self.offered(connection, session, &offer),
             ClientFrame::Hello(_) => self.second_hello(connection),
         }
     }
@@ -267,6 +270,12 @@ impl Broker {
     pub(crate) fn send(&mut self, to: ConnectionId, frame: impl Into<ServerFrame<'static>>, data: Payload) {
         self.counts.frames_out += 1;
         self.out.push_back(Output::Send { to, frame: frame.into(), data });
+    }
+
+    /// Says a frame to another server, as its client.
+    pub(crate) fn say(&mut self, to: ConnectionId, frame: impl Into<ClientFrame<'static>>, data: Payload) {
+        self.counts.frames_out += 1;
+        self.out.push_back(Output::Say { to, frame: frame.into(), data });
     }
 
     /// Sends a frame to a session, if its client is there.

@@ -4,7 +4,7 @@ use crate::rights::{Holder, Rights};
 use crate::saved::StoreNews;
 use crate::time::Time;
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::{ClientFrame, Malformed, Payload};
+use answerback_protocol::{ClientFrame, Malformed, Payload, ServerFrame};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,22 @@ pub enum Input<'a> {
         holder: Option<Holder>,
         /// How long it was open before the broker is told: the time to say hello began then.
         waited: Duration,
+    },
+    /// A connection to another server was opened, and greeted if it is sealed. It is told hello at once.
+    Dialed {
+        /// Its name, which no other open connection has.
+        connection: ConnectionId,
+        /// The address as the settings have it: what was under way over an earlier connection to it goes on over this one.
+        address: Arc<str>,
+    },
+    /// A frame arrived on a link that the other end says as a server. See [`Broker::is_link`](crate::Broker::is_link).
+    Told {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What it says.
+        frame: ServerFrame<'a>,
+        /// Its data.
+        data: Payload,
     },
     /// A frame arrived.
     Frame {

@@ -55,6 +55,7 @@ mod journal;
 mod kept;
 mod keys;
 mod orphans;
+mod mesh;
 mod output;
 mod rate;
 mod receipts;

@@ -1,7 +1,7 @@
 //! What a broker wants done.
 
 use crate::input::ConnectionId;
-use answerback_protocol::{Code, Payload, ServerFrame};
+use answerback_protocol::{ClientFrame, Code, NodeId, Payload, ServerFrame};
 use std::sync::Arc;
 
 /// Something for the shell to do, in this order.
@@ -13,6 +13,15 @@ pub enum Output {
         to: ConnectionId,
         /// Its head.
         frame: ServerFrame<'static>,
+        /// Its data.
+        data: Payload,
+    },
+    /// Write a frame to another server, as its client.
+    Say {
+        /// To which one.
+        to: ConnectionId,
+        /// Its head.
+        frame: ClientFrame<'static>,
         /// Its data.
         data: Payload,
     },
@@ -62,6 +71,35 @@ pub enum Note {
         /// What it was told.
         code: Code,
         /// What it was told, in words.
+        message: String,
+    },
+    /// A link to another server is up: both have said hello.
+    PeerUp {
+        /// Its connection.
+        connection: ConnectionId,
+        /// The server's name.
+        server: Arc<str>,
+        /// Which one it is.
+        node: NodeId,
+        /// Whether this server dialed.
+        dialed: bool,
+    },
+    /// A link to another server is down. It may come back.
+    PeerDown {
+        /// The server's name.
+        server: Arc<str>,
+        /// Which one it is.
+        node: NodeId,
+        /// Requests that it has and of which nothing is known until it is back.
+        waiting: u64,
+    },
+    /// Another server will not have this one as its peer.
+    PeerRefused {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What it said.
+        code: Code,
+        /// What it said, in words.
         message: String,
     },
     /// An accepted send ended without having been answered.

@@ -31,6 +31,8 @@ pub struct Rights {
     pub subscribe: Patterns,
     /// Whether it may call every action of the broker's own, and hear of every topic of the broker's own.
     pub admin: bool,
+    /// Whether it is a server, which may pass requests of others on and say whose they are.
+    pub peer: bool,
 }
 
 /// One of the things that need a grant.
@@ -49,7 +51,7 @@ impl Rights {
     /// Everything.
     pub fn all() -> Self {
         let all = Patterns::everything;
-        Self { call: all(), serve: all(), publish: all(), subscribe: all(), admin: true }
+        Self { call: all(), serve: all(), publish: all(), subscribe: all(), admin: true, peer: true }
     }
 
     /// Whether a name is allowed because every ordinary one is: the answer that costs nothing, if it is yes.

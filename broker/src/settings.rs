@@ -1,6 +1,7 @@
 //! What a broker is told when it is made: its name, its secrets, its limits. Each limit has a unit, a default and a
 //! reason; the flag of the same name is in the server's `settings`.
 
+use answerback_protocol::NodeId;
 use std::time::Duration;
 
 /// Settings of a broker. `Settings::default()` is what a server runs with when nothing is said.
@@ -33,6 +34,11 @@ pub struct Settings {
     pub max_frame: u32,
     /// The numbers that keep memory bounded.
     pub limits: Limits,
+    /// Which server this is among those that are linked. The shell makes it of the key of delivery ids, so that it stays over restarts.
+    pub node: NodeId,
+    /// Servers that a request may come through on its way to a handler: 3 is what a chain of small meshes needs, and each one more makes rumours of
+    /// handlers that have gone live longer. At most [`HOPS_MAX`](answerback_protocol::limits::HOPS_MAX).
+    pub max_hops: usize,
     /// Addresses of other servers, told when this one leaves.
     pub elsewhere: Vec<String>,
 }
@@ -101,6 +107,8 @@ impl Default for Settings {
             dispatch_interval: Duration::ZERO,
             max_frame: answerback_protocol::limits::FRAME_BYTES_DEFAULT,
             limits: Limits::default(),
+            node: NodeId::truncated(0),
+            max_hops: 3,
             elsewhere: Vec::new(),
         }
     }
