@@ -2,6 +2,7 @@
 //! reason; the flag of the same name is in the server's `settings`.
 
 use answerback_protocol::NodeId;
+use siphasher::sip::SipHasher13;
 use std::time::Duration;
 
 /// Settings of a broker. `Settings::default()` is what a server runs with when nothing is said.
@@ -90,6 +91,13 @@ pub struct Limits {
 /// What a request costs against the byte limits besides its data: about what its record, its timer and its places in the
 /// tables take.
 pub const REQUEST_OVERHEAD_BYTES: usize = 256;
+
+impl Secrets {
+    /// The server that has these keys, among those that are linked. It tells nothing of them.
+    pub fn node(&self) -> NodeId {
+        NodeId::truncated(SipHasher13::new_with_key(&self.delivery).hash(b"node"))
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {

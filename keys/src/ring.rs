@@ -23,6 +23,8 @@ pub struct HolderEntry {
     pub subscribe: Vec<Pattern<'static>>,
     /// Whether it may use what belongs to the broker: names that begin with `$`.
     pub admin: bool,
+    /// Whether it is a server, which links itself to this one and passes on requests of others.
+    pub peer: bool,
     /// Subject or DNS name of TLS client certificates that stand for this holder.
     pub certificate: Option<Arc<str>>,
 }
@@ -78,6 +80,7 @@ impl KeyRing {
             publish: everything.clone(),
             subscribe: everything,
             admin: true,
+            peer: true,
             certificate: None,
         };
         Self::new(vec![holder])
@@ -141,7 +144,7 @@ impl HolderEntry {
         let secret =
             |key: &Key| other.keys.iter().find(|now| now.id == key.id).map(|now| is_same(&key.secret, &now.secret));
         self.grants() == other.grants()
-            && (self.admin, &self.certificate) == (other.admin, &other.certificate)
+            && (self.admin, self.peer, &self.certificate) == (other.admin, other.peer, &other.certificate)
             && keys(self) == keys(other)
             && self.keys.iter().all(|key| secret(key) == Some(true))
     }
@@ -170,7 +173,7 @@ mod tests {
 
     fn holder(id: &str, keys: Vec<Key>) -> HolderEntry {
         let mut holder = KeyRing::of_one(key(id, 0)).holders[0].clone();
-        (holder.keys, holder.admin) = (keys, false);
+        (holder.keys, holder.admin, holder.peer) = (keys, false, false);
         holder
     }
 
@@ -182,7 +185,8 @@ mod tests {
     fn one_key_may_do_everything() {
         let ring = KeyRing::of_one(key("billing/2", 1));
         let (holder, key) = ring.find("billing/2").unwrap();
-        assert_eq!((&*holder.id, key.id.as_str(), holder.admin, ring.key_count()), ("billing", "billing/2", true, 1));
+        assert_eq!((&*holder.id, key.id.as_str(), ring.key_count()), ("billing", "billing/2", 1));
+        assert!(holder.admin && holder.peer);
         for (grant, patterns) in holder.grants() {
             assert!(matches!(patterns, [all] if all.as_str() == ">"), "{grant}");
         }
@@ -228,6 +232,7 @@ mod tests {
             |holder| holder.publish.clear(),
             |holder| holder.subscribe.clear(),
             |holder| holder.admin = true,
+            |holder| holder.peer = true,
             |holder| holder.certificate = Some("CN=same".into()),
         ] {
             let mut holder = granted.clone();

@@ -65,6 +65,10 @@ pub enum Origin {
     KeyFileFlag,
     /// `--keys FILE`.
     KeysFlag,
+    /// `--peer HOST:PORT,key-file=FILE`.
+    PeerFlag,
+    /// `--peer-key-file FILE`.
+    PeerKeyFileFlag,
     /// The variable with the path of a key file.
     KeyFileVariable,
     /// The variable with the text of a key.
@@ -182,6 +186,11 @@ impl KeySource {
         Ok(given.first(Origin::is_of_one)?.map(|(origin, place)| Self { origin, place }))
     }
 
+    /// A key file for links to other servers, said by this flag.
+    pub fn of_peers(origin: Origin, path: PathBuf) -> Self {
+        Self { origin, place: Place::File(path) }
+    }
+
     /// Which way was taken.
     pub fn origin(&self) -> Origin {
         self.origin
@@ -198,6 +207,11 @@ impl KeySource {
     /// Reads the key.
     pub fn read(&self) -> Result<Key, SourceError> {
         self.read_as(Reading::First)
+    }
+
+    /// Reads it again, while a program runs: only from a file that keeps nobody waiting.
+    pub fn read_again(&self) -> Result<Key, SourceError> {
+        self.read_as(Reading::Again)
     }
 
     fn read_as(&self, reading: Reading) -> Result<Key, SourceError> {
@@ -275,6 +289,8 @@ impl fmt::Display for Origin {
         match self {
             Self::KeyFileFlag => f.write_str("--key-file"),
             Self::KeysFlag => f.write_str("--keys"),
+            Self::PeerFlag => f.write_str("--peer"),
+            Self::PeerKeyFileFlag => f.write_str("--peer-key-file"),
             Self::KeyFileVariable => f.write_str(KEY_FILE_VARIABLE),
             Self::KeyVariable => f.write_str(KEY_VARIABLE),
             Self::KeysVariable => f.write_str(KEYS_VARIABLE),

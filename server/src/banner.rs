@@ -2,7 +2,7 @@
 
 use answerback_keys::RingSource;
 use answerback_server::units::print_duration;
-use answerback_server::{Keys, Running, Settings};
+use answerback_server::{Keys, Peer, Running, Settings};
 use std::fmt::Write;
 
 /// The banner, as lines of text.
@@ -26,12 +26,21 @@ pub(crate) fn banner(settings: &Settings, running: &Running) -> String {
             },
         );
     }
+    if !settings.peers.is_empty() {
+        let peers: Vec<_> = settings.peers.iter().map(peer).collect();
+        line("peers", &peers.join(", "));
+    }
     line("data", &running.data_dir().display().to_string());
     line("try", &serve_command(&running.address().to_string(), settings.keys.as_ref()));
     let deadline = print_duration(settings.drain_deadline);
     line("stop", &format!("Ctrl-C: running work may finish within {deadline}; again: at once"));
     text.push('\n');
     text
+}
+
+/// A server that is dialed.
+fn peer(peer: &Peer) -> String {
+    format!("{}{}", peer.address(), if peer.is_sealed() { "" } else { " (no key)" })
 }
 
 /// Who may come in.

@@ -75,6 +75,32 @@ pub(crate) struct Cli {
     )]
     pub(crate) elsewhere: Vec<String>,
 
+    /// Another server to be linked with; may be repeated
+    #[arg(
+        help_heading = "Peers",
+        long,
+        env = "ANSWERBACK_PEER",
+        hide_env = true,
+        value_name = "HOST:PORT[,key-file=FILE]",
+        value_delimiter = ','
+    )]
+    pub(crate) peer: Vec<String>,
+
+    /// The key for links [default: the one of --key-file]
+    #[arg(help_heading = "Peers", long, env = "ANSWERBACK_PEER_KEY_FILE", hide_env = true, value_name = "FILE")]
+    pub(crate) peer_key_file: Option<PathBuf>,
+
+    /// Servers that a request may come through; 1 to 8
+    #[arg(
+        help_heading = "Peers",
+        long,
+        env = "ANSWERBACK_MAX_HOPS",
+        hide_env = true,
+        value_name = "N",
+        default_value = "3"
+    )]
+    pub(crate) max_hops: String,
+
     /// One key for all clients, made by answerback keygen
     #[arg(help_heading = "Keys", long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,

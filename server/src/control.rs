@@ -2,7 +2,7 @@
 //!
 //! Nobody shares state with the data plane; who wants to know something asks and is sent a copy.
 
-use crate::data_plane::{Counters, StoreReport};
+use crate::data_plane::{Counters, DialCounts, Found, StoreReport};
 use crate::keys::Exchange;
 use crate::store::News;
 use answerback_broker::{Counts, Held};
@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Commands that may wait to be taken. Few are ever sent: signals, a question for each probe, and what
-/// two keepers say of the store.
+/// Commands that may wait to be taken. Few are ever sent: signals, a question for each probe, what
+/// two keepers say of the store, and what was looked up for a peer.
 const COMMANDS_MAX: usize = 256;
 
 /// Something another thread wants of the data plane.
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Store(News),
     /// Put other keys, and another certificate, in place of those before, and say how many connections were closed.
     Exchange(Exchange, SyncSender<usize>),
+    /// Dial a peer, or wait until that may be of use.
+    Found(Found),
     /// Say how things are.
     Report(oneshot::Sender<Report>),
 }
@@ -48,6 +50,10 @@ pub struct Report {
     pub inbox_bytes: usize,
     /// Addresses of clients and strangers that are remembered.
     pub addresses: usize,
+    /// What has come of dialing other servers.
+    pub dials: DialCounts,
+    /// Other servers whose links are up.
+    pub peers_up: usize,
     /// Whether the server is leaving.
     pub draining: bool,
     /// How the store is.

@@ -2,6 +2,7 @@
 //! (where all of it can be) what does not fit together.
 
 use crate::cli::Cli;
+use crate::given_peers;
 use crate::logging::Format;
 use answerback_keys::{Given as GivenKeys, KeyRing, RingSource, SourceError};
 use answerback_server::units::{A_COUNT, A_DURATION, A_SIZE, parse_count, parse_duration, parse_size};
@@ -32,6 +33,7 @@ pub(crate) fn read(cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>) ->
     let mut settings = Settings::default();
     reader.places(cli, &mut settings);
     reader.keys(cli, variable, &mut settings);
+    reader.peers(cli, &mut settings);
     #[cfg(feature = "tls")]
     reader.tls(cli, &mut settings);
     reader.times(cli, &mut settings);
@@ -77,6 +79,12 @@ impl Reader {
                 settings.keys = Some(Keys::of(KeyRing::default()));
             }
         }
+    }
+
+    fn peers(&mut self, cli: &Cli, settings: &mut Settings) {
+        let key_file = cli.peer_key_file.as_ref();
+        settings.peers = given_peers::read(&cli.peer, key_file, settings.keys.as_ref(), &mut self.mistakes);
+        self.count("--max-hops", &cli.max_hops, &mut settings.broker.max_hops);
     }
 
     #[cfg(feature = "tls")]
@@ -271,10 +279,12 @@ mod tests {
                 "help" | "version" => continue,
                 "listen" | "admin" => "127.0.0.1:9",
                 "id" | "data-dir" => "other",
+                "peer" => "127.0.0.1:9",
+                "max-hops" => "5",
                 "elsewhere" => "b:1",
                 "durable-actions" => "billing.>",
                 // Keys have a test of their own: `answerback-keys` makes no files for others.
-                "key-file" | "keys" => continue,
+                "key-file" | "keys" | "peer-key-file" => continue,
                 // So has TLS.
                 "tls-certificate" | "tls-key" | "tls-client-ca" => continue,
                 // Without a value it is said as well.
@@ -300,7 +310,7 @@ mod tests {
             assert_ne!(format!("{now:?}"), defaults, "--{flag} {value}");
             changed += 1;
         }
-        assert_eq!(changed, 45);
+        assert_eq!(changed, 47);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Ring {
 }
 
 fn rights_of(holder: &HolderEntry) -> Rights {
-    let HolderEntry { call, serve, publish, subscribe, admin, .. } = holder;
+    let HolderEntry { call, serve, publish, subscribe, admin, peer, .. } = holder;
     let patterns = |patterns: &Vec<answerback_keys::Pattern<'static>>| patterns.iter().cloned().collect();
     Rights {
         call: patterns(call),
@@ -107,6 +107,7 @@ fn rights_of(holder: &HolderEntry) -> Rights {
         publish: patterns(publish),
         subscribe: patterns(subscribe),
         admin: *admin,
+        peer: *peer,
     }
 }
 

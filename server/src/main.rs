@@ -5,6 +5,7 @@ mod banner;
 mod cli;
 mod exit;
 mod given;
+mod given_peers;
 mod logging;
 mod signals;
 

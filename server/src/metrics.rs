@@ -31,6 +31,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut to = Lines(encoder);
         self.connections(&mut to)?;
+        self.peers(&mut to)?;
         self.requests(&mut to)?;
         self.loop_of_the_data_plane(&mut to)?;
         self.journal(&mut to)?;
@@ -57,6 +58,15 @@ impl Scrape {
         to.gauge("addresses", "Addresses that are remembered, of clients and of strangers", self.0.addresses)?;
         to.gauge("sessions", "Sessions, connected or away", held.sessions)?;
         to.gauge("subscriptions", "Subscriptions to topics", held.subscriptions)
+    }
+
+    fn peers(&self, to: &mut Lines<'_>) -> fmt::Result {
+        let dials = &self.0.dials;
+        to.gauge("peers", "Other servers that this one was told to be linked with", dials.peers)?;
+        to.gauge("peers_up", "Other servers whose links are up, whoever dialed", self.0.peers_up)?;
+        to.counter("peer_dials", "Times that another server was dialed", dials.dialed)?;
+        let failed = dials.failed.iter().map(|(word, count)| ((*word).to_owned(), *count));
+        to.counters("peer_dials_failed", "Times that no link came of it, by why", "reason", failed)
     }
 
     fn requests(&self, to: &mut Lines<'_>) -> fmt::Result {

@@ -5,11 +5,12 @@
 
 use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
 use crate::keys::Keys;
+use crate::peers::{PEERS_MAX, Peer, is_host_and_port, is_loopback};
 use crate::tls::Tls;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
 use answerback_protocol::Pattern;
-use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, NAME_BYTES_MAX};
+use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, HOPS_MAX};
 use answerback_store::{Disk, SnapshotsIn};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub keys: Option<Keys>,
     /// The certificate with which the port for clients speaks TLS too. `None`: it does not.
     pub tls: Option<Tls>,
+    /// Other servers to be linked with. Each is dialed for ever; a link serves both ends, whoever dialed.
+    pub peers: Vec<Peer>,
     /// The directory that belongs to this server alone.
     pub data_dir: PathBuf,
     /// Connections open at once. 10,000: each costs a file descriptor and about 1 KiB.
@@ -83,6 +86,7 @@ impl Default for Settings {
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7041))),
             keys: None,
             tls: None,
+            peers: Vec::new(),
             data_dir: PathBuf::from("answerback-data"),
             max_connections: 10_000,
             outbox_limit: 64 << 20,
@@ -144,6 +148,7 @@ impl Settings {
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut found = Mistakes::default();
         self.check_addresses(&mut found);
+        self.check_peers(&mut found);
         self.check_identity(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
@@ -154,13 +159,13 @@ impl Settings {
     }
 
     fn check_addresses(&self, found: &mut Mistakes) {
-        if self.keys.is_none() && !is_loopback(self.listen) {
+        if self.keys.is_none() && !is_loopback(self.listen.ip()) {
             found.add("--listen", wants_keys(self.listen, self.tls.is_some()));
         }
         if self.tls.as_ref().is_some_and(Tls::asks_clients) && !self.knows_certificates() {
             found.add("--tls-client-ca", WANTS_HOLDERS.to_owned());
         }
-        if let Some(address) = self.admin.filter(|address| !is_loopback(*address)) {
+        if let Some(address) = self.admin.filter(|address| !is_loopback(address.ip())) {
             found.add("--admin", wants_loopback(address));
         }
         if self.listen.port() != 0 && Some(self.listen) == self.admin {
@@ -175,6 +180,22 @@ impl Settings {
         }
         for address in elsewhere.iter().filter(|address| !is_host_and_port(address)) {
             found.add("--elsewhere", format!("`{}` is not host:port, such as broker2:7040", address.escape_debug()));
+        }
+    }
+
+    fn check_peers(&self, found: &mut Mistakes) {
+        if self.peers.len() > PEERS_MAX {
+            found.add("--peer", format!("{} servers are too many; name at most {PEERS_MAX}", self.peers.len()));
+        }
+        for (at, peer) in self.peers.iter().enumerate() {
+            if let Some(what) = peer.mistake() {
+                found.add("--peer", what);
+            } else if self.peers[..at].iter().any(|before| before.address() == peer.address()) {
+                found.add("--peer", format!("{} is named twice; once is enough", peer.address()));
+            }
+        }
+        if !(1..=HOPS_MAX).contains(&self.broker.max_hops) {
+            found.add("--max-hops", format!("{} is out of range; 1 to {HOPS_MAX}", self.broker.max_hops));
         }
     }
 
@@ -316,10 +337,6 @@ impl Mistakes {
     }
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
 fn wants_keys(address: SocketAddr, tls: bool) -> String {
     let port = address.port();
     let tls = if tls {
@@ -344,12 +361,6 @@ fn wants_loopback(address: SocketAddr) -> String {
         "{address} can be reached from other machines, and the admin port asks nobody for a key; \
          listen on 127.0.0.1:{port} and put a tunnel or VPN (ssh, WireGuard) in front of it"
     )
-}
-
-fn is_host_and_port(address: &str) -> bool {
-    let sound = address.len() <= NAME_BYTES_MAX && !address.contains(|c: char| c.is_control() || c.is_whitespace());
-    let parts = address.rsplit_once(':');
-    sound && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
 }
 
 #[cfg(test)]
@@ -427,20 +438,25 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_is_a_list_of_hosts_with_ports() {
-        for (address, good) in [
-            ("broker2:7040", true),
-            ("10.0.0.2:7040", true),
-            ("[::1]:7040", true),
-            ("broker2", false),
-            (":7040", false),
-            ("a:0", false),
-            ("a b:1", false),
-        ] {
-            assert_eq!(is_host_and_port(address), good, "{address}");
-        }
+    fn elsewhere_is_a_short_list_of_hosts_with_ports() {
         let mut settings = Settings::default();
         settings.broker.elsewhere = vec!["a:1".to_owned(); 9];
         assert_eq!(flags(&settings), ["--elsewhere"]);
+        settings.broker.elsewhere = vec!["a".to_owned(), "b:1".to_owned()];
+        assert_eq!(flags(&settings), ["--elsewhere"]);
+    }
+
+    #[test]
+    fn peers_are_few_and_each_is_named_once() {
+        let local = |port: usize| Peer::new(&format!("127.0.0.1:{port}"));
+        let peers = |peers: Vec<Peer>| flags(&Settings { peers, ..Settings::default() });
+        assert_eq!(peers((1..=PEERS_MAX).map(local).collect()), Vec::<&str>::new());
+        assert_eq!(peers((1..=PEERS_MAX + 1).map(local).collect()), ["--peer"]);
+        assert_eq!(peers(vec![local(1), local(2), local(1), Peer::new("b:1"), Peer::new("b")]), ["--peer"; 3]);
+        let mut settings = Settings::default();
+        for (hops, wrong) in [(0, 1), (1, 0), (8, 0), (9, 1)] {
+            settings.broker.max_hops = hops;
+            assert_eq!(flags(&settings), ["--max-hops"; 1][..wrong], "{hops}");
+        }
     }
 }

@@ -70,7 +70,10 @@ impl Server {
         let mut data_dir = DataDir::open(&settings.data_dir, &id).map_err(StartError::DataDir)?;
         settings.broker.secrets.delivery = data_dir.delivery_key().map_err(StartError::DataDir)?;
         settings.broker.secrets.tables = random_seed()?;
-        settings.max_connections = open_files::make_room_for(settings.max_connections);
+        settings.broker.node = settings.broker.secrets.node();
+        let peers = settings.peers.len();
+        settings.max_connections =
+            open_files::make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);
 
         let place = Bound::new("--listen", settings.listen)?;
         let stage = Arc::new(Stage::new(interrupt));

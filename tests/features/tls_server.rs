@@ -84,6 +84,7 @@ async fn a_certificate_is_a_holder() {
         publish: Vec::new(),
         subscribe: Vec::new(),
         admin: false,
+        peer: false,
         certificate: Some("billing.internal".into()),
     };
     let server = server(&authority, true, |settings| settings.keys = Some(Keys::of(KeyRing::new(vec![entry]))));

@@ -65,12 +65,13 @@ For a server with --keys FILE: a table for each holder. What is not there is not
   publish = [\"billing.>\"]
   subscribe = [\"orders.>\"]
   admin = false                     whether it may use names that begin with $
+  peer = false                      whether it is a server, which passes on requests of others
   certificate = \"CN=billing\"        TLS client certificates with this subject or DNS name are it
 
 Exit codes: 0 it is sound; 1 it cannot be read, or others can read it; 2 there are mistakes in it.
 
 --json: {\"holders\":[{\"id\",\"keys\":[ids],\"call\",\"serve\",\"publish\",\"subscribe\",\"admin\",
-         \"certificate\"}]}; with mistakes {\"error\":{\"message\",\"lines\"},\"exit\",\"next\"}";
+         \"peer\",\"certificate\"}]}; with mistakes {\"error\":{\"message\",\"lines\"},\"exit\",\"next\"}";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_AFTER)]

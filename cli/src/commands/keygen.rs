@@ -187,7 +187,8 @@ A server with --key-file knows one key at a time. For a rotation without a gap, 
      serve = [\">\"]
      publish = [\">\"]
      subscribe = [\">\"]
-     admin = true"
+     admin = true
+     peer = true"
     );
     text.lines().map(str::to_owned).collect()
 }

@@ -29,17 +29,17 @@ fn wrong(error: &KeysFileError) -> Failure {
 }
 
 fn table(ring: &KeyRing) -> Table {
-    let heads = ["HOLDER", "KEYS", "CALL", "SERVE", "PUBLISH", "SUBSCRIBE", "ADMIN", "CERTIFICATE"];
+    let heads = ["HOLDER", "KEYS", "CALL", "SERVE", "PUBLISH", "SUBSCRIBE", "ADMIN", "PEER", "CERTIFICATE"];
     let mut table = Table::new(&heads.map(Words));
     for holder in ring.holders() {
         let [call, serve, publish, subscribe] = holder.grants().map(|(_, patterns)| {
             let patterns: Vec<_> = patterns.iter().map(Pattern::as_str).collect();
             listed(&patterns)
         });
-        let admin = if holder.admin { "yes" } else { "-" };
+        let [admin, peer] = [holder.admin, holder.peer].map(|has| if has { "yes" } else { "-" }.to_owned());
         let certificate = holder.certificate.as_deref().unwrap_or("-").to_owned();
         let keys = listed(&keys(holder));
-        table.row([holder.id.to_string(), keys, call, serve, publish, subscribe, admin.to_owned(), certificate]);
+        table.row([holder.id.to_string(), keys, call, serve, publish, subscribe, admin, peer, certificate]);
     }
     table
 }
@@ -59,6 +59,7 @@ fn json_of(ring: &KeyRing) -> Value {
             told[grant] = patterns.iter().map(Pattern::as_str).collect();
         }
         told["admin"] = holder.admin.into();
+        told["peer"] = holder.peer.into();
         told["certificate"] = holder.certificate.as_deref().into();
         told
     });

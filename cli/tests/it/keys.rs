@@ -244,22 +244,22 @@ fn a_keys_file_is_shown_as_a_table_without_secrets() {
     let place = Place::new();
     let key = |id: &str| finish(tool(&["keygen", id]), "").out.trim_end().to_owned();
     let text = format!(
-        "[billing]\nkeys = [\"{}\", \"{}\"]\ncall = [\"user.get\", \"mail.*\"]\nserve = [\"billing.>\"]\n[ops]\nkeys = [\"{}\"]\nadmin = true\n[web]\ncertificate = \"CN=web\"\n",
+        "[billing]\nkeys = [\"{}\", \"{}\"]\ncall = [\"user.get\", \"mail.*\"]\nserve = [\"billing.>\"]\n[ops]\nkeys = [\"{}\"]\nadmin = true\npeer = true\n[web]\ncertificate = \"CN=web\"\n",
         key("billing"),
         key("billing/2"),
         key("ops"),
     );
     place.private("keys.toml", &text);
     place.run(&["keys", "check", "keys.toml"], "").printed(
-        "HOLDER   KEYS               CALL             SERVE      PUBLISH  SUBSCRIBE  ADMIN  CERTIFICATE\n\
-         billing  billing billing/2  user.get mail.*  billing.>  -        -          -      -\n\
-         ops      ops                -                -          -        -          yes    -\n\
-         web      -                  -                -          -        -          -      CN=web\n",
+        "HOLDER   KEYS               CALL             SERVE      PUBLISH  SUBSCRIBE  ADMIN  PEER  CERTIFICATE\n\
+         billing  billing billing/2  user.get mail.*  billing.>  -        -          -      -     -\n\
+         ops      ops                -                -          -        -          yes    yes   -\n\
+         web      -                  -                -          -        -          -      -     CN=web\n",
     );
     let json = place.run(&["keys", "check", "keys.toml", "--json"], "").json();
     let billing = serde_json::json!({
         "id": "billing", "keys": ["billing", "billing/2"], "call": ["user.get", "mail.*"], "serve": ["billing.>"],
-        "publish": [], "subscribe": [], "admin": false, "certificate": null,
+        "publish": [], "subscribe": [], "admin": false, "peer": false, "certificate": null,
     });
     assert_eq!((&json["holders"][0], &json["holders"][2]["certificate"]), (&billing, &"CN=web".into()));
 }

@@ -11,16 +11,13 @@
 
 use super::Io;
 use crate::obstacle::{Met, Obstacle, quoted};
-use answerback_protocol::envelope::Envelope;
-use answerback_protocol::limits::{HEAD_BYTES_MAX, PREFIX_BYTES};
-use answerback_protocol::sealed::{ANSWER_BYTES, Answer, Channel, Entropy, Greeting, HandshakeError, Key};
-use answerback_protocol::{Code, ServerFrame};
+use answerback_protocol::Code;
+use answerback_protocol::sealed::{
+    ANSWER_BYTES, Answer, CLEAR_BYTES_MAX, Channel, Clear, Entropy, Foreign, Greeting, HandshakeError, Key,
+};
 use bytes::BytesMut;
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Bytes in the clear that are read to find out what answers: a frame without data fits.
-const CLEAR_BYTES_MAX: usize = PREFIX_BYTES + HEAD_BYTES_MAX;
 
 /// Greets, and takes the answer.
 pub(super) async fn greet(io: &mut dyn Io, key: &Key) -> Result<Channel, Met> {
@@ -92,7 +89,7 @@ async fn clear(io: &mut dyn Io, mut came: BytesMut, key: &Key) -> Met {
         }
         // The buffer is as large as the bound, and `judge` has an answer before it is full.
         match io.read_buf(&mut came).await {
-            Ok(0) | Err(_) => return stranger(&came),
+            Ok(0) | Err(_) => return told(Clear::stranger(&came), key),
             Ok(_) => {}
         }
     }
@@ -100,20 +97,20 @@ async fn clear(io: &mut dyn Io, mut came: BytesMut, key: &Key) -> Met {
 
 /// What these bytes in the clear come to, once that can be said.
 fn judge(came: &[u8], key: &Key) -> Option<Met> {
-    let Ok(envelope) = Envelope::peek(came, CLEAR_BYTES_MAX as u32) else { return Some(stranger(came)) };
-    let envelope = envelope?;
-    if envelope.total() > CLEAR_BYTES_MAX {
-        return Some(stranger(came));
-    }
-    let head = came.get(PREFIX_BYTES..envelope.data_at())?;
-    Some(match ServerFrame::read(head) {
-        Ok(ServerFrame::ErrorNotice(notice)) => refused(notice.code, &notice.message, key),
-        Ok(other) => {
-            let what = format!("it answers the greeting with a frame `{}` in the clear", other.kind());
-            Met::new(Obstacle::NoKeys, what)
+    Clear::of(came).map(|clear| told(clear, key))
+}
+
+fn told(clear: Clear<'_>, key: &Key) -> Met {
+    match clear {
+        Clear::Refused(notice) => refused(notice.code, &notice.message, key),
+        Clear::Frame(kind) => {
+            Met::new(Obstacle::NoKeys, format!("it answers the greeting with a frame `{kind}` in the clear"))
         }
-        Err(_) => stranger(came),
-    })
+        Clear::Stranger(foreign) => {
+            let what = foreign.map_or("what it answers is not of this protocol", words);
+            Met::new(Obstacle::NotAnswerback, what)
+        }
+    }
 }
 
 /// A server's refusal. Nothing proves that it is one.
@@ -133,24 +130,23 @@ fn refused(code: Code, message: &str, key: &Key) -> Met {
     }
 }
 
-/// Something that is no server of Answerback.
-fn stranger(came: &[u8]) -> Met {
-    Met::new(Obstacle::NotAnswerback, kind(came).unwrap_or("what it answers is not of this protocol"))
-}
-
 /// What answers, if it is something well known that we do not speak.
 pub(super) fn kind(came: &[u8]) -> Option<&'static str> {
-    match came {
-        [b'H', b'T', b'T', b'P', b'/', ..] => Some("it answers in HTTP"),
-        [0x15 | 0x16, 3, ..] => Some("it answers in TLS, which this client was not told to speak"),
-        [b'S', b'S', b'H', b'-', ..] => Some("it answers in SSH"),
-        _ => None,
+    Foreign::of(came).map(words)
+}
+
+fn words(foreign: Foreign) -> &'static str {
+    match foreign {
+        Foreign::Http => "it answers in HTTP",
+        Foreign::Tls => "it answers in TLS, which this client was not told to speak",
+        Foreign::Ssh => "it answers in SSH",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use answerback_protocol::ServerFrame;
     use answerback_protocol::frames::{ErrorNotice, Pong};
     use answerback_protocol::sealed::{KeyId, Secret};
 

@@ -169,6 +169,7 @@ impl<C: Caller> Call<C> {
             info,
             trace: self.ask.trace.as_deref().map(Text::Borrowed),
             again: self.is_said(),
+            via: None,
         };
         ClientFrame::from(request).write(&self.ask.data, out);
         self.said_on = connection;

@@ -65,6 +65,7 @@ impl<C: Caller> Session<C> {
             name: self.identity.name.clone().into(),
             session: self.identity.session,
             agent: Some(AGENT.into()),
+            node: None,
         };
         ClientFrame::from(hello).write(b"", out);
     }

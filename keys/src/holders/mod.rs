@@ -8,6 +8,7 @@
 //! publish = ["billing.>"]
 //! subscribe = ["orders.>"]
 //! admin = false                                   # names that begin with $
+//! peer = false                                    # a server, which passes on requests of others
 //! certificate = "CN=billing"                      # TLS client certificates with this subject or DNS name
 //! ```
 //!

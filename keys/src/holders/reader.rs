@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What a holder may have.
-const MEMBERS: [&str; 7] = ["keys", "call", "serve", "publish", "subscribe", "admin", "certificate"];
+const MEMBERS: [&str; 8] = ["keys", "call", "serve", "publish", "subscribe", "admin", "peer", "certificate"];
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -155,19 +155,21 @@ impl Reader {
             "serve" => holder.serve = self.patterns(entry, "serve", value),
             "publish" => holder.publish = self.patterns(entry, "publish", value),
             "subscribe" => holder.subscribe = self.patterns(entry, "subscribe", value),
-            "admin" => match value.get_ref().as_bool() {
-                Some(admin) => holder.admin = admin,
-                None => {
-                    let text = "`admin` is true or false, without quotes".to_owned();
-                    self.mistake(value.span().start, Some(entry), text);
-                }
-            },
+            "admin" => holder.admin = self.flag(entry, "admin", value),
+            "peer" => holder.peer = self.flag(entry, "peer", value),
             "certificate" => holder.certificate = self.certificate(entry, value),
             other => {
                 let text = unknown(entry, other, value);
                 self.mistake(name.span().start, Some(entry), text);
             }
         }
+    }
+
+    fn flag(&mut self, entry: &Entry<'_>, member: &str, value: &Value<'_>) -> bool {
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            self.mistake(value.span().start, Some(entry), format!("`{member}` is true or false, without quotes"));
+            false
+        })
     }
 
     fn keys(&mut self, entry: &Entry<'_>, value: &Value<'_>) -> Vec<Key> {
@@ -287,7 +289,7 @@ const KEPT_MAX: usize = 10 * MISTAKES_TOLD_MAX;
 
 fn empty(id: &str) -> HolderEntry {
     let (keys, call, serve, publish, subscribe) = Default::default();
-    HolderEntry { id: id.into(), keys, call, serve, publish, subscribe, admin: false, certificate: None }
+    HolderEntry { id: id.into(), keys, call, serve, publish, subscribe, admin: false, peer: false, certificate: None }
 }
 
 /// "Key" is what TOML calls any name, which would be understood as something else here.

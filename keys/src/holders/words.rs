@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_near_word_was_meant() {
-        let known = ["keys", "call", "serve", "publish", "subscribe", "admin", "certificate"];
+        let known = ["keys", "call", "serve", "publish", "subscribe", "admin", "peer", "certificate"];
         for (word, expected) in [
             ("key", Some("keys")),
             ("calls", Some("call")),

@@ -53,13 +53,17 @@ fn holders_have_keys_and_rights() {
         keys = ["@ops=3"]
         admin = true
 
+        [north]
+        keys = ["@north=4"]
+        peer = true
+
         ["mail.eu"]
         certificate = "mail.example.org"
         "#,
     )
     .unwrap();
     let ids: Vec<_> = ring.holders().iter().map(|holder| &*holder.id).collect();
-    assert_eq!((ids, ring.key_count()), (vec!["billing", "mail.eu", "ops"], 3));
+    assert_eq!((ids, ring.key_count()), (vec!["billing", "mail.eu", "north", "ops"], 4));
     let (billing, key) = ring.find("billing/2").unwrap();
     assert_eq!((&*billing.id, key.secret.expose(), billing.admin), ("billing", &[2; 32], false));
     let grants = billing.grants().map(|(name, patterns)| {
@@ -72,7 +76,14 @@ fn holders_have_keys_and_rights() {
     );
     // No grant, no right.
     let ops = ring.holder("ops").unwrap();
-    assert!(ops.admin && ops.grants().iter().all(|(_, patterns)| patterns.is_empty()));
+    let north = ring.holder("north").unwrap();
+    assert!(
+        north.peer
+            && !north.admin
+            && !ops.peer
+            && ops.admin
+            && ops.grants().iter().all(|(_, patterns)| patterns.is_empty())
+    );
     assert_eq!(&*ring.by_certificate("mail.example.org").unwrap().id, "mail.eu");
 }
 
@@ -83,10 +94,10 @@ fn words_that_are_unknown_are_guessed() {
             "[billing]\nkeys = [\"@billing\"]\ncal = []\nservice = []\nAdmin = true\ncert = \"x\"\nrights = 1\n",
             &[
                 "line 3: [billing] nothing is called `cal`: did you mean `call`?",
-                "line 4: [billing] nothing is called `service`: a holder has keys, call, serve, publish, subscribe, admin, certificate",
+                "line 4: [billing] nothing is called `service`: a holder has keys, call, serve, publish, subscribe, admin, peer, certificate",
                 "line 5: [billing] nothing is called `Admin`: did you mean `admin`?",
                 "line 6: [billing] nothing is called `cert`: did you mean `certificate`?",
-                "line 7: [billing] nothing is called `rights`: a holder has keys, call, serve, publish, subscribe, admin, certificate",
+                "line 7: [billing] nothing is called `rights`: a holder has keys, call, serve, publish, subscribe, admin, peer, certificate",
             ],
         ),
         (
@@ -111,16 +122,17 @@ fn words_that_are_unknown_are_guessed() {
 #[test]
 fn values_of_another_kind_are_told() {
     assert_told(&[(
-        "[a]\nkeys = \"x\"\ncall = \"user.get\"\nserve = [1, \"ok\", [\"x\"]]\nadmin = \"yes\"\ncertificate = \"\"\n[b]\nkeys = [\n  7\n]\n[c]\nkeys = []\n",
+        "[a]\nkeys = \"x\"\ncall = \"user.get\"\nserve = [1, \"ok\", [\"x\"]]\nadmin = \"yes\"\npeer = 1\ncertificate = \"\"\n[b]\nkeys = [\n  7\n]\n[c]\nkeys = []\n",
         &[
             "line 2: [a] `keys` is a list: keys = [\"abk1:a:…\"]",
             "line 3: [a] `call` is a list of patterns: call = [\"user.get\", \"mail.*\", \"log.>\"]",
             "line 4: [a] pattern 1 of `serve` is a text: put it into quotes",
             "line 4: [a] pattern 3 of `serve` is a text: put it into quotes",
             "line 5: [a] `admin` is true or false, without quotes",
-            "line 6: [a] `certificate` is the subject of a certificate or a DNS name, 1 to 1024 bytes: \"CN=billing\"",
-            "line 9: [b] key 1 is not one: it does not begin with `abk1:`, as the text of a key does; copy the whole line again",
-            "line 12: [c] `keys` is empty; `answerback keygen c` makes one",
+            "line 6: [a] `peer` is true or false, without quotes",
+            "line 7: [a] `certificate` is the subject of a certificate or a DNS name, 1 to 1024 bytes: \"CN=billing\"",
+            "line 10: [b] key 1 is not one: it does not begin with `abk1:`, as the text of a key does; copy the whole line again",
+            "line 13: [c] `keys` is empty; `answerback keygen c` makes one",
         ],
     )]);
 }

@@ -12,6 +12,7 @@
 //!
 //! Nothing here asks for randomness, files or time: [`Entropy`] and keys are arguments.
 
+mod clear;
 mod handshake;
 mod incoming;
 mod key;
@@ -21,6 +22,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use clear::{CLEAR_BYTES_MAX, Clear, Foreign};
 pub use handshake::{
     ANSWER_BYTES, Answer, Channel, Entropy, GREETING, Greeting, HandshakeError, MESSAGE_BYTES, OPENING_BYTES_MAX,
     Preamble, PreambleError, Refused,

@@ -3,6 +3,7 @@
 use super::buffers::Buffers;
 use super::limits::Watch;
 use super::outbox::{Outbox, Written};
+use super::sockets::Dial;
 use super::transport::{Session, Transport};
 use answerback_broker::Time;
 use answerback_protocol::inbox::{Inbox, Scratch};
@@ -39,6 +40,10 @@ pub(super) struct Connection {
     pub(super) peer_ended: bool,
     /// What its limits need to know.
     pub(super) watch: Watch,
+    /// Whether its other end is a server, which says what servers say besides what clients do.
+    pub(super) link: bool,
+    /// If it was opened by this server.
+    pub(super) dial: Option<Box<Dial>>,
 }
 
 /// How far a connection is from its end. What its bytes are, and whether the core knows it, is another matter: see `transport`.
@@ -98,6 +103,8 @@ impl Connection {
             blocked: false,
             peer_ended: false,
             watch,
+            link: false,
+            dial: None,
         }
     }
 
@@ -131,7 +138,9 @@ impl Connection {
 
     /// Whether a frame in the clear would not be understood, because something else was begun.
     pub(super) fn is_greeting(&self) -> bool {
-        matches!(self.transport, Transport::Greeted(_)) || self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        self.dial.is_some()
+            || matches!(self.transport, Transport::Greeted(_))
+            || self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Whether it is open and not in yet.

@@ -21,11 +21,13 @@ mod buffers;
 mod clock;
 mod connection;
 mod counters;
+mod dialing;
 mod limits;
 mod listener;
 mod notes;
 mod outbox;
 mod paced;
+mod peers;
 mod sockets;
 mod storing;
 mod table;
@@ -33,6 +35,8 @@ mod transport;
 
 pub(crate) use clock::Clock;
 pub use counters::Counters;
+pub use dialing::DialCounts;
+pub(crate) use dialing::Found;
 pub(crate) use limits::{BYTES_LEAST, FRAMES_LEAST};
 pub(crate) use sockets::TURNED_AWAY_MAX;
 pub(crate) use storing::Links;
@@ -42,15 +46,17 @@ pub(crate) use transport::Names;
 use crate::control::{Command, Control, Report};
 use crate::keys::{Exchange, Replacement, Ring};
 use crate::settings::Settings;
-use answerback_broker::{Broker, ConnectionId, Input, Note, Output, Time};
-use answerback_protocol::ClientFrame;
+use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
 use answerback_protocol::envelope::EnvelopeError;
-use answerback_protocol::inbox::Scratch;
+use answerback_protocol::inbox::{RawFrame, Scratch};
+use answerback_protocol::{ClientFrame, LinkFrame, Malformed};
+use dialing::Dialing;
 use limits::{Budget, LEFT_OVERS, Limits};
 use listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use notes::Notes;
+use peers::PeersUp;
 use sockets::{Arrived, Bounds, Brought, Sockets};
 use std::io;
 use std::sync::Arc;
@@ -128,6 +134,8 @@ pub(crate) struct DataPlane {
     notes: Notes,
     counters: Counters,
     storing: Storing,
+    dialing: Dialing,
+    peers_up: PeersUp,
     /// When to leave whatever the core says, once a drain has begun.
     give_up: Option<Time>,
     /// How it ends, once there is nothing left to do but to say goodbye.
@@ -181,6 +189,8 @@ impl DataPlane {
             notes: Notes::default(),
             counters: Counters::default(),
             storing: Storing::new(links, settings.snapshot_interval, settings.sync_patience, now),
+            dialing: Dialing::new(&settings.peers, control.clone(), now),
+            peers_up: PeersUp::default(),
             give_up: None,
             leaving: None,
         };
@@ -251,6 +261,7 @@ impl DataPlane {
             self.sockets.next_greeting(),
             self.sockets.next_look(),
             self.storing.next(),
+            self.dialing.next(),
             self.give_up.filter(|_| self.leaving.is_none()),
             self.leaving.and_then(|leaving| leaving.next(self.now)),
         ];
@@ -269,6 +280,7 @@ impl DataPlane {
                 }
                 // Whoever asked may have given up waiting for the answer.
                 Command::Exchange(exchange, to) => drop(to.try_send(self.exchange(exchange))),
+                Command::Found(found) => self.peer_found(found),
                 Command::Report(to) => drop(to.send(self.report())),
             }
         }
@@ -284,6 +296,8 @@ impl DataPlane {
         let give_up = deadline + GIVE_UP;
         self.give_up = Some(self.give_up.map_or(give_up, |before| before.min(give_up)));
         self.storing.stop_restoring();
+        self.dialing.leave();
+        self.sockets.hang_up();
         self.broker.handle(self.now, Input::Drain { deadline });
         self.carry_out();
     }
@@ -298,6 +312,8 @@ impl DataPlane {
             inbox_bytes: self.sockets.inbox_bytes(),
             addresses: self.sockets.addresses(),
             draining: self.give_up.is_some(),
+            dials: self.dialing.counts().clone(),
+            peers_up: self.peers_up.len(),
             store: self.storing.report(self.now),
         }
     }
@@ -312,6 +328,7 @@ impl DataPlane {
 
     /// Reads who has said something, and then has those go on who were interrupted in the turn before.
     fn read(&mut self) {
+        self.go_on_dialing();
         self.sockets.end_pauses(&mut self.counters);
         let left_over = self.sockets.left_over();
         let mut reading = std::mem::take(&mut self.reading);
@@ -356,13 +373,18 @@ impl DataPlane {
                 return self.sockets.go_on(connection, &mut self.counters);
             }
             budget.decided(|| self.clock.now());
-            self.sockets.said(connection);
+            if self.sockets.said(connection) {
+                self.note_link(connection);
+            }
         }
         self.sockets.set_aside(connection, &mut self.scratch, &mut self.counters);
     }
 
     /// Looks at the first bytes of a connection. Returns whether it is in now.
     fn meet(&mut self, connection: ConnectionId) -> bool {
+        if let Some(frames) = self.hear_peer(connection) {
+            return frames;
+        }
         let arrived = self.sockets.meet(connection, &mut self.scratch, self.now, &mut self.counters);
         let Some(Arrived { peer, holder, waited }) = arrived else {
             // What it keeps of a record that has come in part counts like everything else.
@@ -393,23 +415,21 @@ impl DataPlane {
         for &connection in &closed {
             self.broker.handle(self.now, Input::KeyRemoved { connection });
             self.carry_out();
+            self.sockets.close(connection, self.now);
         }
         closed.len()
     }
 
     /// Hands the next frame of what was read to the core. Returns whether there was one.
     fn decide_next(&mut self, connection: ConnectionId) -> bool {
-        let Some(next) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
+        let Some((link, next)) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
         self.counters.frames_in += 1;
         let mut spoilt = None;
         let input = match &next {
-            Ok(raw) => match ClientFrame::read(raw.head) {
-                Ok(frame) => Input::Frame { connection, frame, data: raw.payload() },
-                Err(error) => {
-                    self.counters.bad_frame(error.word());
-                    Input::Malformed { connection, error }
-                }
-            },
+            Ok(raw) => input_of(connection, link, raw).unwrap_or_else(|error| {
+                self.counters.bad_frame(error.word());
+                Input::Malformed { connection, error }
+            }),
             Err(error) => {
                 self.counters.bad_frame(error.word());
                 spoilt = if let EnvelopeError::Record(problem) = error { Some(*problem) } else { None };
@@ -437,6 +457,7 @@ impl DataPlane {
         self.sockets.end_farewells(self.now);
         self.sockets.end_greetings(self.now, &mut self.counters);
         self.sockets.end_stalls(&mut self.counters);
+        self.dialing.keep_time(self.now);
         if self.give_up.is_some_and(|time| time <= self.now) {
             self.leave(false);
         }
@@ -461,6 +482,7 @@ impl DataPlane {
             self.carry_out();
             self.storing.hand_over(self.now, &mut self.broker);
         }
+        self.end_dials();
     }
 
     /// Does what the core wants, in its order.
@@ -468,11 +490,10 @@ impl DataPlane {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
+                Output::Say { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
                 Output::Close { connection } => self.sockets.close(connection, self.now),
                 Output::Note(note) => {
-                    if let Note::SessionOpened { connection, .. } = &note {
-                        self.sockets.welcomed(*connection);
-                    }
+                    self.heed(&note);
                     self.notes.log(self.now, &note);
                 }
                 Output::Drained { complete } => self.leave(complete),
@@ -503,4 +524,16 @@ impl DataPlane {
             Last::Lost => Some(End::NotSaved),
         }
     }
+}
+
+/// What a frame is for the core; between servers each says what a client says and what a server says.
+fn input_of<'a>(connection: ConnectionId, link: bool, raw: &RawFrame<'a>) -> Result<Input<'a>, Malformed> {
+    let frame = match link {
+        false => ClientFrame::read(raw.head)?,
+        true => match LinkFrame::read(raw.head)? {
+            LinkFrame::AsClient(frame) => frame,
+            LinkFrame::AsServer(frame) => return Ok(Input::Told { connection, frame, data: raw.payload() }),
+        },
+    };
+    Ok(Input::Frame { connection, frame, data: raw.payload() })
 }

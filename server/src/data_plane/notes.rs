@@ -23,6 +23,16 @@ impl Notes {
                 let (code, told) = (code.as_str(), message.as_str());
                 tracing::debug!(%connection, code, told, "connection closed with an error");
             }
+            Note::PeerUp { connection, server, node, dialed } => {
+                tracing::info!(%connection, server = &**server, %node, dialed, "linked with another server");
+            }
+            Note::PeerDown { server, node, waiting } => {
+                tracing::warn!(server = &**server, %node, waiting, "the link to another server is down; what it has to answer waits for it");
+            }
+            // Of those that were dialed more is told where they are dialed.
+            Note::PeerRefused { connection, code, message } => {
+                tracing::debug!(%connection, code = code.as_str(), told = message.as_str(), "another server refuses to be linked");
+            }
             Note::SendLost { action, code } => {
                 if let Some(also) = self.sends_lost.may(now) {
                     tracing::warn!(action = &**action, code = code.as_str(), also, "an accepted send ended unanswered");

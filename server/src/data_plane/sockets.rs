@@ -7,21 +7,25 @@ use super::buffers::Buffers;
 use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
 use super::limits::Limits;
+use super::outbox::Frame;
 use super::paced::Paced;
 use super::table::Table;
 use super::transport::{Deadlines, Door};
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
+use answerback_protocol::Payload;
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::{Payload, ServerFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+mod dials;
 mod guard;
 mod newcomers;
+
+pub(super) use dials::{Dial, DialEnd, Heard};
 
 /// What bounds the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +119,12 @@ pub(super) struct Sockets {
     waits: VecDeque<(Time, ConnectionId)>,
     /// Bytes in all inboxes.
     inbox_bytes: usize,
+    /// Connections that were opened by this server.
+    dialed: usize,
+    /// Those among them whose sockets have rung while they were being opened.
+    connecting: Vec<ConnectionId>,
+    /// Those that have gone.
+    dials_ended: VecDeque<DialEnd>,
 }
 
 impl Sockets {
@@ -142,6 +152,9 @@ impl Sockets {
             left_over: VecDeque::new(),
             waits: VecDeque::new(),
             inbox_bytes: 0,
+            dialed: 0,
+            connecting: Vec::new(),
+            dials_ended: VecDeque::new(),
         }
     }
 
@@ -168,7 +181,7 @@ impl Sockets {
     /// Takes a new connection, or turns it away. The core hears of it when it is known what it is.
     pub(super) fn open(&mut self, accepted: (TcpStream, SocketAddr), now: Time, counters: &mut Counters) {
         let Some((stream, peer)) = self.let_in(accepted, counters) else { return };
-        if self.table.len() - self.told >= self.bounds.connections {
+        if self.table.len() - self.told - self.dialed >= self.bounds.connections {
             counters.refused += 1;
             self.turn_away(stream, peer, now);
             return;
@@ -224,6 +237,9 @@ impl Sockets {
     pub(super) fn rang(&mut self, place: usize, event: &mio::event::Event) {
         let Some((id, connection)) = self.table.at_mut(place) else { return };
         connection.peer_ended |= event.is_read_closed() || event.is_error();
+        if connection.dial.as_ref().is_some_and(|dial| dial.is_connecting()) {
+            return self.connecting.push(id);
+        }
         let readable = event.is_readable() || connection.peer_ended;
         if readable && !std::mem::replace(&mut connection.to_read, true) {
             self.to_read.push(id);
@@ -268,7 +284,9 @@ impl Sockets {
                     self.to_read.push(id);
                 }
                 let brought = match connection.phase == Phase::Open && count > 0 {
-                    true if connection.known => Brought::Bytes,
+                    true if connection.known && !connection.dial.as_ref().is_some_and(|dial| dial.is_unheard()) => {
+                        Brought::Bytes
+                    }
                     true => Brought::Opening,
                     false => Brought::Nothing,
                 };
@@ -288,14 +306,15 @@ impl Sockets {
         }
     }
 
-    /// The next frame of the read before, while the connection is open.
+    /// The next frame of the read before, while the connection is open, and whether a server may have said it.
     pub(super) fn next_frame<'s>(
         &'s mut self,
         id: ConnectionId,
         scratch: &'s mut Scratch,
-    ) -> Option<Result<RawFrame<'s>, EnvelopeError>> {
+    ) -> Option<(bool, Result<RawFrame<'s>, EnvelopeError>)> {
         let connection = self.table.get_mut(id).filter(|connection| connection.phase == Phase::Open)?;
-        connection.inbox.0.next(scratch).transpose()
+        let link = connection.link;
+        Some((link, connection.inbox.0.next(scratch).transpose()?))
     }
 
     /// Whether what was read of a connection came from who is at its end.
@@ -304,7 +323,7 @@ impl Sockets {
     }
 
     /// Appends a frame to an outbox. One that overflows is emptied and its connection closed.
-    pub(super) fn send(&mut self, to: ConnectionId, frame: &ServerFrame<'_>, data: &Payload, counters: &mut Counters) {
+    pub(super) fn send(&mut self, to: ConnectionId, frame: &impl Frame, data: &Payload, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(to).filter(|connection| connection.phase == Phase::Open) else {
             return;
         };
@@ -458,6 +477,7 @@ impl Sockets {
         let Some(mut connection) = self.table.remove(id) else { return };
         self.outbox_bytes -= connection.outbox.discard(&mut self.buffers);
         self.uncount(&connection);
+        self.note_dial_end(id, connection.dial.take());
         if connection.known {
             self.ended.push_back((id, reason));
         }

@@ -16,7 +16,7 @@ mod tests;
 
 use super::buffers::Buffers;
 use answerback_protocol::sealed::Sealer;
-use answerback_protocol::{Payload, ServerFrame};
+use answerback_protocol::{ClientFrame, Payload, ServerFrame};
 use bytes::{Buf, Bytes, BytesMut};
 use sealing::Sealing;
 use std::collections::VecDeque;
@@ -27,6 +27,30 @@ const PIECES_MAX: usize = 64;
 
 /// Bytes given to one write, so that one connection with much to read does not hold up the others.
 const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// What can be put into an outbox: what a server says, and, to another server, what a client says.
+pub(super) trait Frame {
+    /// Writes lengths and head of a frame that is followed by so many bytes of data.
+    fn put_head(&self, data: usize, into: &mut BytesMut);
+    /// Writes the whole frame.
+    fn put(&self, data: &[u8], into: &mut BytesMut);
+}
+
+macro_rules! frames {
+    ($($side:ident),*) => {
+        $(impl Frame for $side<'_> {
+            fn put_head(&self, data: usize, into: &mut BytesMut) {
+                self.write_head(data, into);
+            }
+
+            fn put(&self, data: &[u8], into: &mut BytesMut) {
+                self.write(data, into);
+            }
+        })*
+    };
+}
+
+frames!(ServerFrame, ClientFrame);
 
 /// Frames on their way to a connection.
 #[derive(Debug, Default)]
@@ -95,7 +119,7 @@ impl Outbox {
     }
 
     /// Appends a frame and returns its length.
-    pub(super) fn push(&mut self, frame: &ServerFrame<'_>, data: &Payload, buffers: &mut Buffers) -> usize {
+    pub(super) fn push(&mut self, frame: &impl Frame, data: &Payload, buffers: &mut Buffers) -> usize {
         let nothing_before = self.small.is_empty() && self.large.is_empty();
         let sealing = self.sealing.as_mut().filter(|sealing| nothing_before && sealing.has_room());
         let (into, sealing) = match sealing {
@@ -110,8 +134,8 @@ impl Outbox {
         let before = into.len();
         let shared = data.shared();
         match &shared {
-            Some(shared) => frame.write_head(shared.len(), into),
-            None => frame.write(data, into),
+            Some(shared) => frame.put_head(shared.len(), into),
+            None => frame.put(data, into),
         }
         let written = into.len() - before;
         if let Some(plain) = sealing {

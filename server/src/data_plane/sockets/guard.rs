@@ -6,7 +6,7 @@ use crate::data_plane::limits::{Held, Limit, Origin, Spent, Watch};
 use answerback_broker::{ConnectionId, Disconnect, Time};
 use answerback_protocol::frames::{ErrorNotice, Ping};
 use answerback_protocol::inbox::Scratch;
-use answerback_protocol::{Code, Payload};
+use answerback_protocol::{Code, Payload, ServerFrame};
 use mio::net::TcpStream;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -144,6 +144,9 @@ impl Sockets {
             (connection.to_read, connection.watch.read_later) = (false, true);
             return false;
         }
+        if connection.link {
+            return true;
+        }
         match connection.watch.purse.room(&self.limits.allowed, self.now) {
             Ok(room) => {
                 connection.watch.room = room;
@@ -160,6 +163,9 @@ impl Sockets {
     /// Whether one more frame of a connection may be decided now. Otherwise it is paused.
     pub(in crate::data_plane) fn may_say_more(&mut self, id: ConnectionId, counters: &mut Counters) -> bool {
         let Some(connection) = self.table.get_mut(id) else { return true };
+        if connection.link {
+            return true;
+        }
         match connection.watch.purse.may_say_more(&self.limits.allowed, self.now) {
             Ok(()) => true,
             Err(spent) => {
@@ -169,11 +175,11 @@ impl Sockets {
         }
     }
 
-    /// One more frame of a connection was decided.
-    pub(in crate::data_plane) fn said(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.watch.purse.said();
-        }
+    /// One more frame of a connection was decided. Returns whether it may have been the first one of a link.
+    pub(in crate::data_plane) fn said(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.table.get_mut(id) else { return false };
+        connection.watch.purse.said();
+        !connection.watch.welcomed && !connection.link
     }
 
     fn pause(&mut self, id: ConnectionId, spent: Spent, counters: &mut Counters) {
@@ -204,7 +210,7 @@ impl Sockets {
             // Its own pings stand behind what it says too much, so it may not have heard anything for long.
             let quiet = self.now - connection.watch.moved >= self.limits.heartbeat;
             if quiet && connection.watch.welcomed && connection.outbox.is_empty() {
-                self.send(id, &Ping.into(), &Payload::NONE, counters);
+                self.send(id, &ServerFrame::from(Ping), &Payload::NONE, counters);
             }
         }
     }
@@ -299,7 +305,7 @@ impl Sockets {
             return self.remove(id);
         }
         let notice = ErrorNotice { code: Code::Overloaded, message: message.into(), about: None, fatal: true };
-        self.send(id, &notice.into(), &Payload::NONE, counters);
+        self.send(id, &ServerFrame::from(notice), &Payload::NONE, counters);
     }
 
     /// The socket has taken something, or nothing: notes which outboxes wait.

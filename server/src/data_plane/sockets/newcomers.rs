@@ -4,6 +4,7 @@
 use super::{Arrived, Sockets};
 use crate::data_plane::connection::Phase;
 use crate::data_plane::counters::Counters;
+use crate::data_plane::dialing::Obstacle;
 use crate::data_plane::transport::{Met, Stranger, Transport, reason_of};
 use crate::keys::Ring;
 use crate::tls::Tls;
@@ -72,7 +73,7 @@ impl Sockets {
     }
 
     /// Appends bytes that are no frame to an outbox that is not sealed.
-    fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
+    pub(super) fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.table.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
         self.outbox_bytes += connection.outbox.push_bytes(bytes);
         if !connection.blocked && !std::mem::replace(&mut connection.to_write, true) {
@@ -86,6 +87,10 @@ impl Sockets {
             let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else {
                 continue;
             };
+            if connection.dial.is_some() {
+                self.give_up_dial(id, Obstacle::Silent(self.bounds.handshake));
+                continue;
+            }
             let greeted = connection.is_greeting();
             self.refuse(id, &Stranger::Silent { within: self.bounds.handshake, greeted }, now, counters);
         }
@@ -148,6 +153,9 @@ impl Sockets {
     /// A connection that has ended without having come in is a stranger too.
     pub(super) fn note_gone(&mut self, id: ConnectionId, counters: &mut Counters) {
         let Some(connection) = self.table.get_mut(id).filter(|connection| connection.is_outside()) else { return };
+        if connection.dial.is_some() {
+            return;
+        }
         counters.stranger(Stranger::Gone.kind());
         self.door.strangers.log(&Stranger::Gone, connection.peer, self.now);
     }
