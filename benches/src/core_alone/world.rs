@@ -88,7 +88,7 @@ impl World {
             Input::Connected { connection, peer: "127.0.0.1:1".to_owned(), holder: None, waited: Duration::ZERO },
         );
         let session = SessionId::new(u128::from(self.connections));
-        let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None };
+        let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None };
         self.say(connection, hello.into(), Payload::NONE);
         connection
     }

@@ -61,7 +61,7 @@ impl Talk {
         };
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let session = SessionId::new(u128::from(std::process::id()) << 64 | 1 << 63 | u128::from(number));
-        talk.say(&Hello { protocol: (1, 1), name: name.into(), session, agent: None }.into(), b"");
+        talk.say(&Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None }.into(), b"");
         talk.flush()?;
         talk.until(|heard| matches!(heard, Heard::Welcome).then_some(()))?;
         Ok(talk)

@@ -129,7 +129,7 @@ impl Running for Started {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let session = SessionId::new(u128::from(std::process::id()) << 64 | u128::from(number));
         let name = if role == Role::Requester { "requester" } else { "responder" };
-        let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None };
+        let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None };
         exchange(&mut stream, &hello.into(), "welcome")?;
         if role == Role::Responder {
             let action = Name::new(ACTION).map_err(|problem| format!("{problem:?}"))?;

@@ -283,5 +283,5 @@ pub(crate) fn greeting(key: &Key) -> (Greeting, Vec<u8>) {
 pub(crate) fn hello(name: &str) -> ClientFrame<'_> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let session = SessionId::new(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
-    Hello { protocol: (1, 1), name: name.into(), session, agent: None }.into()
+    Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None }.into()
 }

@@ -99,8 +99,13 @@ fn a_session_belongs_to_its_holder() {
     use answerback_protocol::SessionId;
     use answerback_protocol::frames::Hello;
     let (server, _may, _not) = stage();
-    let hello =
-        |name: &'static str| Hello { protocol: (1, 1), name: name.into(), session: SessionId::new(77), agent: None };
+    let hello = |name: &'static str| Hello {
+        protocol: (1, 1),
+        name: name.into(),
+        session: SessionId::new(77),
+        agent: None,
+        node: None,
+    };
     let mut first = Client::greeted(server.running.address(), &key("may", 1));
     first.say(&hello("first").into(), b"");
     assert!(!first.hear().welcome().resumed);

@@ -21,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn hello(stream: S, session: u128) -> Self {
         let mut raw = Self { stream, received: BytesMut::new() };
         let session = SessionId::new(session);
-        raw.say(Hello { protocol: (1, 1), name: "raw".into(), session, agent: None }, "").await.unwrap();
+        raw.say(Hello { protocol: (1, 1), name: "raw".into(), session, agent: None, node: None }, "").await.unwrap();
         raw
     }
 

@@ -35,7 +35,7 @@ fn world() -> World {
         Input::Connected { connection: CLIENT, peer: "test".to_owned(), holder: None, waited: Duration::ZERO },
     );
     let session = SessionId::new(7);
-    let hello = Hello { protocol: (1, 1), name: "test".into(), session, agent: None };
+    let hello = Hello { protocol: (1, 1), name: "test".into(), session, agent: None, node: None };
     let hello = ClientFrame::from(hello);
     broker.handle(at(0), Input::Frame { connection: CLIENT, frame: hello, data: Payload::NONE });
     let storing = Storing::new(links, INTERVAL, PATIENCE, at(0));
