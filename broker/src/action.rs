@@ -37,6 +37,8 @@ pub(crate) struct Action {
 /// Where a handler stands among those with free credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
+    /// Servers on the way: who is near is first.
+    pub(crate) hops: u32,
     pub(crate) in_flight: u32,
     /// The turn of its last delivery: who waited longest is first among equals.
     pub(crate) turn: u64,
@@ -60,9 +62,9 @@ impl Action {
         }
     }
 
-    /// The handler to give the next request to.
-    pub(crate) fn next_handler(&self) -> Option<Key<Handler>> {
-        self.free.first().map(|&(_, handler)| handler)
+    /// The free handlers, the one to give the next request to first.
+    pub(crate) fn free_handlers(&self) -> impl Iterator<Item = Key<Handler>> {
+        self.free.iter().map(|&(_, handler)| handler)
     }
 
     /// Whether anybody has served it at some time since `since`.

@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::broker::Broker;
 use crate::dispatch::mix;
 use crate::endings::Outcome;
+use crate::mesh::Home;
 use crate::request::{Keeping, Owner, Rare, Request, State};
 use crate::rights::Right;
 use crate::session::{Call, Session};
@@ -49,8 +50,11 @@ impl Broker {
             return;
         }
         self.counts.requests += 1;
-        let taken = match self.denies(session, Right::Call, frame.action.as_str()) {
-            Some(text) => Err(Refusal::new(Code::Denied, text)),
+        // Whoever asked another server was allowed to ask there.
+        let denied = if frame.via.is_some() { None } else { self.denies(session, Right::Call, frame.action.as_str()) };
+        let refused = denied.map(|text| Refusal::new(Code::Denied, text));
+        let taken = match refused.or_else(|| self.refuses_transit(session, frame)) {
+            Some(refusal) => Err(refusal),
             None if frame.action.is_reserved() => return self.builtin(session, frame, data),
             None if frame.broadcast => self.begin_broadcast(session, frame, data),
             None => self.admit(session, frame, data),
@@ -61,6 +65,11 @@ impl Broker {
             Err(refusal) => {
                 let Refusal { code, text, retry_after } = self.unless_it_may_have_run(session, frame, refusal);
                 let ran = if code == Code::HandlerLost { Ran::Maybe } else { Ran::No };
+                if frame.via.is_some()
+                    && let Some(&action) = self.action_by_name.get(frame.action.as_str())
+                {
+                    self.forget_offer(session, action);
+                }
                 self.refuse_request(session, Reply::to(frame.id), code, text, ran, retry_after);
             }
         }
@@ -154,8 +163,11 @@ impl Broker {
 
     fn admit(&mut self, session: Key<Session>, frame: &Frame<'_>, data: Payload) -> Result<Taken, Refusal> {
         self.may_be_here(frame)?;
-        let action = self.action_for(frame)?;
-        let taken = self.take(session, frame, action, data);
+        let (home, action) = match self.way_home(session, frame)? {
+            Some((home, action)) => (Some(home), action),
+            None => (None, self.action_for(frame)?),
+        };
+        let taken = self.take(session, frame, (home, action), data);
         if taken.is_err() {
             self.forget_action_if_unwanted(action);
         }
@@ -188,16 +200,19 @@ impl Broker {
         &mut self,
         session: Key<Session>,
         frame: &Frame<'_>,
-        action: Key<Action>,
+        (home, action): (Option<Home>, Key<Action>),
         data: Payload,
     ) -> Result<Taken, Refusal> {
-        let name = self.name_of_key(session, frame);
+        let name = if home.is_some() { None } else { self.name_of_key(session, frame) };
         if let Some(name) = &name
             && let Some(taken) = self.by_key(session, frame, action, &data, name)
         {
             return taken;
         }
         let mut request = self.new_request(session, frame, action, data);
+        if let Some(home) = home {
+            request.rare_mut().home = Some(Box::new(home));
+        }
         self.has_room(&request)?;
         // One that was announced before the restart was taken then; whether it may wait was asked there. Even if its time is over, its handler may
         // have said already what it answered.
@@ -213,7 +228,7 @@ impl Broker {
         if request.deadline <= self.now && !sought {
             return Err(Refusal::new(Code::Timeout, words::no_time()));
         }
-        let handler = self.free_handler(action);
+        let handler = self.free_handler(&request);
         if handler.is_none() && !sought {
             self.may_wait(&request)?;
         }
@@ -259,12 +274,13 @@ impl Broker {
         // A durable send belongs to its caller until it is on disk.
         let unaccepted = !frame.reply && self.is_durable(frame);
         let owner = if frame.reply || unaccepted { Owner::Caller { session, id: frame.id } } else { Owner::Nobody };
+        let (from, attempt) = match frame.via.as_deref() {
+            Some(via) => (Arc::from(via.from.as_str()), via.attempt as u16 - 1),
+            None => (from, 0),
+        };
         let doubtful = frame.again && self.recovering.is_some();
         let extra = frame.key.as_ref().map_or(0, |key| key.len()) + frame.trace.as_ref().map_or(0, |trace| trace.len());
-        let rare = frame
-            .trace
-            .as_ref()
-            .map(|trace| Box::new(Rare { trace: Some(Text::from(trace.to_string())), ..Rare::default() }));
+        let rare = self.rare_of(frame);
         Request {
             owner,
             origin: self.origin(id, frame.id.get()),
@@ -276,8 +292,9 @@ impl Broker {
             expires,
             deadline,
             state: State::Arrived,
-            attempt: 0,
-            attempts: frame.attempts.unwrap_or(attempts) as u16,
+            attempt,
+            // Another server tries again itself, if it may be tried again.
+            attempts: attempt + frame.attempts.unwrap_or(attempts) as u16,
             deliveries: 0,
             parts: 0,
             info: frame.info,
@@ -288,6 +305,18 @@ impl Broker {
             links: Links::LOOSE,
             timer: TimerLinks::UNSET,
         }
+    }
+
+    /// What few requests have.
+    fn rare_of(&self, frame: &Frame<'_>) -> Option<Box<Rare>> {
+        let trace = frame.trace.as_ref().map(|trace| Text::from(trace.to_string()));
+        // From the home of its key it sets out anew.
+        let via = frame.via.as_deref().filter(|via| via.home != Some(self.settings.node));
+        if trace.is_none() && via.is_none() {
+            return None;
+        }
+        let path = via.map_or_else(Box::default, |via| via.path.as_slice().into());
+        Some(Box::new(Rare { trace, path, ..Rare::default() }))
     }
 
     /// A keyed hash of who asks and under which id: see [`crate::dispatch`] for what it is for.
@@ -320,6 +349,9 @@ impl Broker {
     /// Whether a request for which no handler is free may wait for one.
     fn may_wait(&self, request: &Request) -> Result<(), Refusal> {
         let Some(action) = self.actions.get(request.action) else { return Ok(()) };
+        if self.is_stranded(request, action) {
+            return Err(Refusal::new(Code::Overloaded, words::nobody_free(self.action_of(request))));
+        }
         if request.expires <= self.now {
             return Err(if action.handlers.is_empty() {
                 Refusal::new(Code::NoHandler, words::no_handler(&action.name, true))
@@ -368,6 +400,12 @@ impl Broker {
             self.list_for_snapshot(key);
         }
         self.bytes += cost;
+        if let Some(request) = self.requests.get(key)
+            && !request.path().is_empty()
+        {
+            let owner = request.owner;
+            self.count_taken(owner, action, false);
+        }
         if let Some(action) = self.actions.get_mut(action) {
             action.bytes += cost;
             action.requests += 1;

@@ -13,6 +13,15 @@ use answerback_protocol::{DeliveryId, Payload, Text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// One of several answers to a request.
+pub(crate) struct PartOf {
+    /// Its number, if its handler says it.
+    pub(crate) seq: Option<u64>,
+    /// The handler, if that is not the one that has the delivery.
+    pub(crate) from: Option<Text<'static>>,
+    pub(crate) outcome: Outcome,
+}
+
 impl Broker {
     /// A handler answers. Only what was delivered to this very session counts.
     pub(crate) fn answer(&mut self, connection: ConnectionId, key: Key<Session>, answer: Answer<'_>, data: Payload) {
@@ -38,25 +47,34 @@ impl Broker {
         self.forget_if_done(delivery.handler);
     }
 
-    /// One part of an answer is passed on at once. A part that was sent again after a reconnect is known by its number.
     fn part(&mut self, delivery: Delivery, answer: Answer<'_>, data: Payload) {
+        let request = delivery.request.and_then(|key| self.requests.get(key));
+        let attempts = request.map_or(0, |request| u32::from(request.attempt));
+        let outcome = Outcome::of_answer(answer.error, data, attempts);
+        self.part_came(delivery, PartOf { seq: answer.seq, from: None, outcome });
+    }
+
+    /// One part of an answer is passed on at once. A part that was sent again after a reconnect is known by its number.
+    pub(crate) fn part_came(&mut self, delivery: Delivery, part: PartOf) {
         let Some((key, request)) = delivery.request.and_then(|key| Some((key, self.requests.get_mut(key)?))) else {
             self.counts.stray_replies += 1;
             return;
         };
-        let number = answer.seq.unwrap_or(u64::from(request.parts) + 1);
+        let number = part.seq.unwrap_or(u64::from(request.parts) + 1);
         if number <= u64::from(request.parts) {
             return;
         }
         request.parts = u32::try_from(number).unwrap_or(u32::MAX);
-        let attempts = u32::from(request.attempt);
-        let outcome = Outcome::of_answer(answer.error, data, attempts);
+        let outcome = part.outcome;
         match request.owner {
             Owner::Caller { session, id } => {
                 let reply = Reply { seq: Some(number), part: true, error: outcome.error.clone(), ..Reply::to(id) };
                 self.reply(session, reply, outcome.data.clone());
             }
-            Owner::Broadcast { whole, handler } => self.broadcast_part(whole, handler, outcome.clone(), None),
+            Owner::Broadcast { whole, handler } => {
+                let from = part.from.or_else(|| self.handler_name(handler));
+                self.broadcast_part(whole, from, outcome.clone(), None);
+            }
             Owner::Nobody | Owner::Gone => {}
         }
         self.part_for_joined(key, &outcome);
@@ -117,7 +135,7 @@ impl Broker {
     }
 
     /// The delivery is off the handler's hands; its credit is free.
-    fn settle(&mut self, key: Key<Session>, id: u64, delivery: Delivery) {
+    pub(crate) fn settle(&mut self, key: Key<Session>, id: u64, delivery: Delivery) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.deliveries.remove(&id);
             give_back(&mut session.deliveries);
@@ -141,6 +159,9 @@ impl Broker {
         let Some(record) = self.sessions.get_mut(session) else { return };
         if let Some(still) = record.deliveries.get_mut(&delivery.get()).filter(|d| d.request == Some(key)) {
             still.request = None;
+            if self.is_server(session) {
+                return self.cancel_elsewhere(session, delivery);
+            }
             self.tell(session, answerback_protocol::frames::CancelDelivery { id: delivery });
         }
     }

@@ -16,7 +16,7 @@ use crate::settings::REQUEST_OVERHEAD_BYTES;
 use crate::tables::{Key, Links, TimerLinks};
 use crate::words;
 use answerback_protocol::frames::{CallInfo, Gather, Reply, Request as Frame};
-use answerback_protocol::{Code, Payload};
+use answerback_protocol::{Code, NodeId, Payload, Text};
 use std::sync::Arc;
 
 impl Broker {
@@ -33,23 +33,28 @@ impl Broker {
         }
         let nobody = || Refusal::new(Code::NoHandler, words::no_handler(frame.action.as_str(), true));
         let action = self.action_by_name.get(frame.action.as_str()).copied().ok_or_else(nobody)?;
-        let handlers: Vec<_> = self.present_handlers(action);
-        if handlers.is_empty() {
-            return Err(nobody());
-        }
         let mut whole = self.new_request(session, frame, action, data);
         if whole.deadline <= self.now {
             return Err(Refusal::new(Code::Timeout, words::no_time()));
         }
+        let was_here = self.was_cast(frame, whole.deadline)?;
+        let handlers = if was_here { Vec::new() } else { self.present_handlers(action, &whole) };
+        if handlers.is_empty() && frame.via.is_none() {
+            return Err(nobody());
+        }
         whole.cost += u32::try_from(handlers.len() * REQUEST_OVERHEAD_BYTES).unwrap_or(u32::MAX / 2);
         self.has_room(&whole)?;
         whole.state = State::Gathering;
-        whole.rare_mut().gather = Gather { expected: handlers.len() as u64, ..Gather::default() };
+        let here = handlers.iter().filter(|&&key| self.handlers.get(key).is_some_and(|h| h.way.is_none())).count();
+        let cast = frame.via.as_deref().and_then(|via| via.cast).map_or(mix(whole.origin), |cast| cast.get());
+        whole.rare_mut().gather = Gather { expected: here as u64, ..Gather::default() };
+        whole.rare_mut().cast = cast;
         let key = self.hold(whole);
         let parts: Vec<_> = handlers.iter().zip(0..).filter_map(|(&h, n)| self.part_for(key, h, n)).collect();
         if let Some(whole) = self.requests.get_mut(key) {
             whole.rare_mut().parts = parts.iter().copied().collect();
         }
+        let is_nowhere = parts.is_empty();
         for (part, handler) in parts.into_iter().zip(handlers) {
             if self.handlers.get(handler).is_some_and(|handler| handler.rank().is_some()) {
                 self.deliver(part, handler);
@@ -58,13 +63,16 @@ impl Broker {
                 self.enqueue(part);
             }
         }
+        if is_nowhere {
+            self.conclude(key, Outcome { error: None, data: Payload::NONE }, false);
+        }
         Ok(Taken::Now)
     }
 
-    fn present_handlers(&self, action: Key<Action>) -> Vec<Key<Handler>> {
+    fn present_handlers(&self, action: Key<Action>, request: &Request) -> Vec<Key<Handler>> {
         let Some(action) = self.actions.get(action) else { return Vec::new() };
         let connected = |key: &&Key<Handler>| {
-            let handler = self.handlers.get(**key).filter(|handler| handler.open);
+            let handler = self.handlers.get(**key).filter(|h| h.open && self.may_take(h, request));
             handler.and_then(|handler| self.sessions.get(handler.session)).is_some_and(|s| s.connection.is_some())
         };
         action.handlers.iter().filter(connected).copied().collect()
@@ -92,22 +100,29 @@ impl Broker {
             may_have_run: false,
             item: 0,
             keeping: Keeping::default(),
-            rare: whole_request.trace().cloned().map(|trace| Box::new(Rare { trace: Some(trace), ..Rare::default() })),
+            rare: self.rare_of_part(whole_request, handler),
             links: Links::LOOSE,
             timer: TimerLinks::UNSET,
         };
         Some(self.hold(part))
     }
 
+    /// What few parts have. One for another server has been where the whole has been.
+    fn rare_of_part(&self, whole: &Request, handler: Key<Handler>) -> Option<Box<Rare>> {
+        let is_elsewhere = self.handlers.get(handler).is_some_and(|handler| handler.way.is_some());
+        let trace = whole.trace().cloned();
+        let path: Box<[NodeId]> = if is_elsewhere { whole.path().into() } else { Box::default() };
+        (is_elsewhere || trace.is_some()).then(|| Box::new(Rare { trace, path, is_elsewhere, ..Rare::default() }))
+    }
+
     /// A handler's part of the answer. `ended` says which part of the broadcast it ends; otherwise more will come.
     pub(crate) fn broadcast_part(
         &mut self,
         whole: Key<Request>,
-        handler: Key<Handler>,
+        from: Option<Text<'static>>,
         outcome: Outcome,
         ended: Option<(Key<Request>, Option<Box<CallInfo<'static>>>)>,
     ) {
-        let from = self.handler_name(handler);
         let Some(request) = self.requests.get_mut(whole) else { return };
         let (ended, info) = ended.map_or((None, None), |(part, info)| (Some(part), info));
         request.parts += 1;
@@ -131,6 +146,23 @@ impl Broker {
         }
     }
 
+    /// The part of a broadcast that is another server's has ended. Its handlers have answered already; now they are counted.
+    pub(crate) fn server_gathered(&mut self, whole: Key<Request>, part: Key<Request>, gathered: Option<Gather>) {
+        let Some(request) = self.requests.get_mut(whole) else { return };
+        let rare = request.rare_mut();
+        rare.parts.remove(&part);
+        // How many there were is not known of a server that was lost.
+        let more = gathered.unwrap_or(Gather { expected: 1, lost: 1, ..Gather::default() });
+        let gather = &mut rare.gather;
+        gather.expected = gather.expected.saturating_add(more.expected);
+        gather.answered = gather.answered.saturating_add(more.answered);
+        gather.failed = gather.failed.saturating_add(more.failed);
+        gather.lost = gather.lost.saturating_add(more.lost);
+        if rare.parts.is_empty() {
+            self.conclude(whole, Outcome { error: None, data: Payload::NONE }, false);
+        }
+    }
+
     /// A broadcast ends before all its parts have: those that wait are dropped, handlers that have one are told.
     pub(crate) fn end_parts(&mut self, whole: Key<Request>) {
         let Some(request) = self.requests.get_mut(whole) else { return };
@@ -141,6 +173,12 @@ impl Broker {
         let parts = std::mem::take(&mut rare.parts);
         rare.gather.lost += parts.len() as u64;
         for part in parts {
+            let is_elsewhere = |part: &Request| part.rare.as_ref().is_some_and(|rare| rare.is_elsewhere);
+            if self.requests.get(part).is_some_and(is_elsewhere)
+                && let Some(whole) = self.requests.get_mut(whole)
+            {
+                whole.rare_mut().gather.expected += 1;
+            }
             // Its place in a lane is found through its owner, so it leaves that first.
             self.leave_queue(part, false);
             if let Some(record) = self.requests.get_mut(part) {

@@ -10,6 +10,7 @@ use crate::input::{ConnectionId, Input};
 use crate::journal::Journal;
 use crate::kept::KeptInAll;
 use crate::keys::Keys;
+use crate::mesh::Mesh;
 use crate::orphans::Orphans;
 use crate::output::Output;
 use crate::receipts::Receipt;
@@ -46,6 +47,8 @@ pub struct Broker {
     pub(crate) alarms: Alarms<Alarm>,
     pub(crate) keys: Keys,
     pub(crate) topics: Topics,
+    /// Other servers.
+    pub(crate) mesh: Mesh,
     /// Requests that handlers have.
     pub(crate) in_flight: usize,
     /// Bytes of all requests.
@@ -85,6 +88,8 @@ pub(crate) enum Alarm {
     Stored,
     /// The grace time after a restart is over.
     Recovered,
+    /// What is offered to other servers may have changed.
+    Offers,
     /// The drain deadline.
     Drain,
 }
@@ -133,6 +138,7 @@ impl Broker {
             alarms: Alarms::new(),
             keys: Keys::new(&settings),
             topics: Topics::new(),
+            mesh: Mesh::new(),
             in_flight: 0,
             bytes: 0,
             kept: KeptInAll::default(),
@@ -206,6 +212,7 @@ impl Broker {
                 Alarm::Grace(session) => self.grace_over(session),
                 Alarm::Dispatch(action) => self.dispatch_due(action),
                 Alarm::Stored => self.stored_due(),
+                Alarm::Offers => self.offers_due(),
                 Alarm::Recovered => self.recovery_over(),
                 Alarm::Drain => self.drain_over(),
             }

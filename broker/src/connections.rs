@@ -2,6 +2,7 @@
 
 use crate::broker::{Alarm, Broker};
 use crate::input::{ConnectionId, Disconnect};
+use crate::mesh::Link;
 use crate::output::{Note, Output};
 use crate::receipts::Receipts;
 use crate::rights::Holder;
@@ -23,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) holder: Option<Holder>,
     /// None before hello.
     session: Option<Key<Session>>,
+    /// The link that it belongs to, if the other end is a server.
+    pub(crate) link: Option<Key<Link>>,
     /// When the first thing came after hello, or the last announcement of a request of an earlier connection.
     spoke: Option<Time>,
     /// Whether it was told that it will be closed; nothing it says counts any more.
@@ -43,6 +46,7 @@ impl Broker {
             peer: peer.into(),
             holder,
             session: None,
+            link: None,
             spoke: None,
             closing: false,
             heard: self.now,
@@ -129,6 +133,9 @@ impl Broker {
             );
             return self.refuse(id, Code::VersionMismatch, text);
         }
+        if let Some((code, text)) = hello.node.and_then(|node| self.not_a_peer(id, node)) {
+            return self.refuse(id, code, text);
+        }
         if let Some(session) = self.open_session(id, hello) {
             let alarm = self.now + self.settings.heartbeat;
             if let Some(connection) = self.connection(id) {
@@ -137,6 +144,7 @@ impl Broker {
                 self.alarms.unset(before, Alarm::Silence(id));
                 self.alarms.set(alarm, Alarm::Silence(id));
             }
+            self.server_came(id, session, hello);
         }
     }
 
@@ -167,6 +175,7 @@ impl Broker {
     pub(crate) fn close(&mut self, id: ConnectionId) {
         self.out.push_back(Output::Close { connection: id });
         self.orphan_receipts(id);
+        self.link_down(id);
         let Some(connection) = self.connection(id) else { return };
         connection.closing = true;
         let session = connection.session.take();
@@ -183,6 +192,7 @@ impl Broker {
         }
         self.counts.slow += u64::from(reason == Disconnect::Slow);
         self.orphan_receipts(id);
+        self.link_down(id);
         self.unset_alarms(id);
         let Some(connection) = self.connections[id.place()].take() else { return };
         if let Some(holder) = &connection.holder {

@@ -28,6 +28,8 @@ pub struct Counts {
     pub errors: BTreeMap<Code, u64>,
     /// Sends that ended without having been answered.
     pub sends_lost: u64,
+    /// Requests that were passed on to another server.
+    pub passed_on: u64,
     /// Requests queued again: handed back, never arrived, or lost with attempts left.
     pub requeued: u64,
     /// Replies for deliveries that the session does not have: late, twice, or somebody else's.

@@ -6,10 +6,13 @@ use crate::endings::End;
 use crate::handler::Handler;
 use crate::request::{Owner, Request, State};
 use crate::session::Delivery;
-use crate::tables::Key;
+use crate::tables::{Chain, Key};
 use answerback_protocol::DeliveryId;
 use answerback_protocol::frames::Deliver;
 use std::sync::Arc;
+
+/// Requests at the front of a queue that are looked at to find one that a free handler may have.
+const PASSED_OVER_MAX: usize = 64;
 
 impl Broker {
     /// Credit, presence or lane of a handler have changed: it gets what waits for it, and takes its place among the free.
@@ -40,7 +43,11 @@ impl Broker {
         if before == rank {
             return;
         }
-        let Some(action) = self.actions.get_mut(handler.action) else { return };
+        let of = handler.action;
+        if before.is_some() != rank.is_some() {
+            self.mesh_changed(of);
+        }
+        let Some(action) = self.actions.get_mut(of) else { return };
         if let Some(before) = before {
             action.free.remove(&(before, key));
         }
@@ -55,10 +62,8 @@ impl Broker {
             // What waits is in the store, and waits for the next life.
             return;
         }
-        while let Some(action) = self.actions.get(key) {
-            let Some(request) = action.queue.first(&self.requests) else { return };
-            let Some(handler) = action.next_handler() else { return };
-            if action.next_dispatch > self.now {
+        while let Some((request, handler)) = self.next_pair(key) {
+            if self.actions.get(key).is_some_and(|action| action.next_dispatch > self.now) {
                 return self.arm_dispatch(key);
             }
             let overdue = self.requests.get(request).is_some_and(|r| r.is_overdue(self.now));
@@ -74,10 +79,33 @@ impl Broker {
         }
     }
 
-    /// Whether a request that comes now can be given to a handler at once, and to which.
-    pub(crate) fn free_handler(&self, key: Key<Action>) -> Option<Key<Handler>> {
+    /// The first request that waits and can be given to a free handler. Only requests of other servers must be passed over: not every way is
+    /// theirs.
+    fn next_pair(&mut self, key: Key<Action>) -> Option<(Key<Request>, Key<Handler>)> {
         let action = self.actions.get(key)?;
-        if action.queue.is_empty() && action.next_dispatch <= self.now { action.next_handler() } else { None }
+        let mut request = action.queue.first(&self.requests)?;
+        action.free_handlers().next()?;
+        for _ in 0..PASSED_OVER_MAX {
+            let found = self.handler_for(self.actions.get(key)?, self.requests.get(request)?);
+            if let Some(handler) = found {
+                return Some((request, handler));
+            }
+            request = Chain::after(&mut self.requests, request)?;
+        }
+        None
+    }
+
+    /// The free handler that a request is given to.
+    fn handler_for(&self, action: &Action, request: &Request) -> Option<Key<Handler>> {
+        let may = |key: &Key<Handler>| self.handlers.get(*key).is_some_and(|handler| self.may_take(handler, request));
+        action.free_handlers().find(may)
+    }
+
+    /// Whether a request that comes now can be given to a handler at once, and to which.
+    pub(crate) fn free_handler(&self, request: &Request) -> Option<Key<Handler>> {
+        let action = self.actions.get(request.action)?;
+        let at_once = action.queue.is_empty() && action.next_dispatch <= self.now;
+        if at_once { self.handler_for(action, request) } else { None }
     }
 
     fn arm_dispatch(&mut self, key: Key<Action>) {
@@ -118,6 +146,14 @@ impl Broker {
         action.next_dispatch = self.now + self.settings.dispatch_interval;
         handler.in_flight += 1;
         handler.turn = action.turn;
+        let (is_saved, to_server) = (request.keeping.saved, session.link.is_some());
+        self.counts.deliveries += 1;
+        if to_server {
+            if let Some(connection) = session.connection {
+                self.pass_on(connection, key, false);
+            }
+            return self.delivered(key, to, is_saved);
+        }
         let frame = Deliver {
             id,
             action: Arc::clone(&action.name).into(),
@@ -127,11 +163,13 @@ impl Broker {
             trace: request.trace().cloned(),
         };
         let data = request.data.clone();
-        let is_saved = request.keeping.saved;
-        self.counts.deliveries += 1;
         if let Some(connection) = session.connection {
             self.send(connection, frame, data);
         }
+        self.delivered(key, to, is_saved);
+    }
+
+    fn delivered(&mut self, key: Key<Request>, to: Key<Handler>, is_saved: bool) {
         self.relist(to);
         if is_saved {
             self.list_for_snapshot(key);

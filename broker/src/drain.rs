@@ -35,6 +35,7 @@ impl Broker {
         self.drain = Some(Drain { deadline, over: false });
         self.alarms.set(deadline, Alarm::Drain);
         self.save_doubts();
+        self.withdraw_offers();
         self.send_everybody_away();
         let waiting = self.waiting();
         let (sends, calls): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&key| self.is_send(key));
@@ -104,6 +105,7 @@ impl Broker {
         let Some(drain) = self.drain.as_mut() else { return };
         drain.over = true;
         self.alarms.unset(drain.deadline, Alarm::Drain);
+        self.leave_servers();
         self.out.push_back(Output::Drained { complete });
     }
 

@@ -89,6 +89,9 @@ impl Broker {
             action.requests -= 1;
         }
         self.count_end(&request, &outcome);
+        if !request.path().is_empty() {
+            self.count_taken(request.owner, request.action, true);
+        }
         let step = self.begin_ending(&request);
         self.settle_key(key, &request, &outcome);
         let joined = request.rare.as_mut().and_then(|rare| rare.joined.take()).map(|joined| (joined, outcome.clone()));
@@ -119,16 +122,21 @@ impl Broker {
                 self.accept_owned(session, id);
             }
             Owner::Caller { session, id } => {
-                let gather = request.rare.as_ref().filter(|rare| rare.gather.expected > 0).map(|rare| rare.gather);
+                let is_whole = request.state == State::Gathering;
+                let gather = request.rare.as_ref().filter(|_| is_whole).map(|rare| rare.gather);
                 // After parts, the number of the last frame tells whether some are missing.
                 let seq = (request.parts > 0).then(|| u64::from(request.parts) + 1);
                 let reply = Reply { seq, info, gather: gather.map(Box::new), ..Reply::to(id) };
                 self.reply(session, Reply { error: outcome.error, ..reply }, outcome.data);
                 self.forget_call(session, id);
             }
-            Owner::Broadcast { whole, handler } => {
-                self.broadcast_part(whole, handler, outcome, Some((key, info)));
-            }
+            Owner::Broadcast { whole, handler } => match request.rare.as_ref().filter(|rare| rare.is_elsewhere) {
+                Some(rare) => self.server_gathered(whole, key, rare.is_gathered.then_some(rare.gather)),
+                None => {
+                    let from = self.handler_name(handler);
+                    self.broadcast_part(whole, from, outcome, Some((key, info)));
+                }
+            },
             Owner::Nobody => self.send_ended(request, &outcome),
             Owner::Gone => {}
         }
@@ -199,7 +207,7 @@ impl Broker {
     fn send_ended(&mut self, request: &Request, outcome: &Outcome) {
         let Some(error) = outcome.error.as_ref().filter(|error| error.code != Code::Fault) else { return };
         self.counts.sends_lost += 1;
-        let action = self.actions.get(request.action).map_or_else(|| "".into(), |action| Arc::clone(&action.name));
+        let action = Arc::from(self.action_of(request));
         self.out.push_back(Output::Note(Note::SendLost { action, code: error.code }));
     }
 
@@ -222,7 +230,7 @@ impl Broker {
             return Outcome::of_answer(error, data, attempts);
         }
         let (code, ran) = self.code_of(request, &end);
-        let name = self.actions.get(request.action).map_or("", |action| &*action.name);
+        let name = self.action_of(request);
         let text = match end {
             End::NotWritten if ran != Ran::No => words::not_written_and_may_run(),
             _ => words::ended(code, ran, name, request, self.now),
@@ -263,7 +271,7 @@ impl Broker {
             State::Delivered { handler, at, .. } => CallInfo {
                 queued: request.received.millis_until(at),
                 ran: Some(at.millis_until(self.now)),
-                by: self.handler_name(handler),
+                by: request.rare.as_ref().and_then(|rare| rare.by.clone()).or_else(|| self.handler_name(handler)),
             },
             _ => CallInfo { queued: request.received.millis_until(self.now), ran: None, by: None },
         }))

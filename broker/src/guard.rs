@@ -144,11 +144,17 @@ impl Broker {
     }
 
     /// What a session is found under.
-    pub(crate) fn identity(&self, holder: Option<&Holder>, session: SessionId) -> SessionId {
-        let Some(holder) = holder else { return session };
+    pub(crate) fn identity(&self, holder: Option<&Holder>, hello: &Hello<'_>) -> SessionId {
+        let session = hello.session;
+        // What a server says names another session than what a client says.
+        let holder = match (holder, hello.node) {
+            (Some(holder), None) => &*holder.id,
+            (None, None) => return session,
+            (holder, Some(_)) => &format!("{} as a server", holder.map_or("", |holder| &holder.id)),
+        };
         let mut hasher = SipHasher13::new_with_key(&self.settings.secrets.delivery);
         hasher.write(SESSION_OF_HOLDER);
-        hasher.write(holder.id.as_bytes());
+        hasher.write(holder.as_bytes());
         hasher.write(&session.get().to_le_bytes());
         SessionId::new(hasher.finish128().as_u128())
     }

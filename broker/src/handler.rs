@@ -3,6 +3,8 @@
 use crate::action::{Action, Rank};
 use crate::session::Session;
 use crate::tables::{Chain, Key};
+use answerback_protocol::NodeId;
+use std::sync::Arc;
 
 /// One `serve`: how much this session takes of this action, and how much it has.
 pub(crate) struct Handler {
@@ -23,6 +25,10 @@ pub(crate) struct Handler {
     pub(crate) turn: u64,
     /// Its entry among the action's free handlers, if it is there.
     pub(crate) listed: Option<Rank>,
+    /// If it is behind another server: the servers on the way, the next one first.
+    pub(crate) way: Option<Arc<[NodeId]>>,
+    /// The longest frame that can be sent on that way.
+    pub(crate) frame_most: u32,
     /// Parts of broadcasts that wait until it has credit; they go first.
     pub(crate) lane: Chain,
 }
@@ -39,8 +45,15 @@ impl Handler {
             present: true,
             turn: 0,
             listed: None,
+            way: None,
+            frame_most: u32::MAX,
             lane: Chain::EMPTY,
         }
+    }
+
+    /// The servers on the way to it; none if it is here.
+    pub(crate) fn way(&self) -> &[NodeId] {
+        self.way.as_deref().unwrap_or_default()
     }
 
     /// Whether it can be given one more.
@@ -50,7 +63,10 @@ impl Handler {
 
     /// Where it stands among the free handlers, if it is one.
     pub(crate) fn rank(&self) -> Option<Rank> {
-        (self.has_credit() && self.lane.is_empty())
-            .then_some(Rank { in_flight: self.in_flight + self.reserved, turn: self.turn })
+        (self.has_credit() && self.lane.is_empty()).then_some(Rank {
+            hops: self.way().len() as u32,
+            in_flight: self.in_flight + self.reserved,
+            turn: self.turn,
+        })
     }
 }

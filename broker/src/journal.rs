@@ -105,7 +105,8 @@ impl Broker {
             let name = frame.action.as_str();
             self.settings.has_store && !frame.broadcast && patterns.iter().any(|pattern| matches_pattern(pattern, name))
         };
-        frame.durable || by_setting()
+        // Another server that passes a request on has it on its own disk.
+        frame.via.is_none() && (frame.durable || by_setting())
     }
 
     pub(crate) fn next_item(&mut self) -> ItemId {
@@ -122,7 +123,7 @@ impl Broker {
 
     /// Writes a new request down. It goes on when that is on disk.
     pub(crate) fn store_request(&mut self, key: Key<Request>, send: bool, sought: bool) {
-        let free = self.requests.get(key).and_then(|request| self.free_handler(request.action)).filter(|_| !sought);
+        let free = self.requests.get(key).and_then(|request| self.free_handler(request)).filter(|_| !sought);
         let Some(request) = self.requests.get_mut(key) else { return };
         (request.keeping.durable, request.keeping.marked) = (true, free.is_some());
         let (item, before) = (ItemId(request.item), request.progress());
@@ -164,9 +165,10 @@ impl Broker {
         Some(SavedRequest {
             caller,
             origin: request.origin,
-            action: self.actions.get(request.action).map(|action| Arc::clone(&action.name))?,
+            // One on its way to the home of its key goes on here after a restart: nobody may know the way then.
+            action: Arc::from(self.action_of(request)),
             from: Arc::clone(&request.from),
-            key: request.rare.as_ref().and_then(|rare| rare.key.clone()),
+            key: self.key_of(request),
             trace: request.trace().map(|trace| Box::from(&**trace)),
             data: request.data.clone(),
             received: request.received,

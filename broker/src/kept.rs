@@ -216,6 +216,15 @@ impl Kept {
         }
     }
 
+    /// All that was not announced again. Nothing is kept of it here any longer.
+    pub(crate) fn take_unclaimed(&mut self, in_all: &mut KeptInAll) -> Vec<KeptReply> {
+        let all: Vec<_> = std::mem::take(&mut self.unclaimed).into_values().flatten().collect();
+        for kept in &all {
+            self.subtract(1, kept.cost(), in_all);
+        }
+        all
+    }
+
     /// What has not been announced again until now had arrived.
     pub(crate) fn forget_unclaimed(&mut self, in_all: &mut KeptInAll) {
         while self.drop_oldest_unclaimed(in_all).is_some() {}

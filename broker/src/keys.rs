@@ -136,8 +136,18 @@ impl Broker {
     /// The key of a request, if it has one, as it is known here.
     pub(crate) fn name_of_key<'f>(&self, session: Key<Session>, frame: &'f Frame<'_>) -> Option<Cow<'f, str>> {
         let key = frame.key.as_deref()?;
-        let holder = self.sessions.get(session).and_then(Session::holder);
-        Some(holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{}{BEHIND_HOLDER}{key}", holder.id))))
+        let holder = self.holder_of_key(session, frame);
+        Some(holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{holder}{BEHIND_HOLDER}{key}"))))
+    }
+
+    /// The key that a request runs under, or would run under here.
+    pub(crate) fn key_of(&self, request: &Request) -> Option<Box<str>> {
+        let rare = request.rare.as_ref()?;
+        let behind = |holder: &Option<Arc<str>>, key: &str| match holder {
+            Some(holder) => format!("{holder}{BEHIND_HOLDER}{key}").into(),
+            None => Box::from(key),
+        };
+        rare.key.clone().or_else(|| rare.home.as_ref().map(|home| behind(&home.holder, &home.key)))
     }
 
     /// What a request with a key gets without a run of its own; `None` if it is the first.

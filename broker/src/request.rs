@@ -24,12 +24,13 @@
 use crate::action::Action;
 use crate::dispatch::delivery_id;
 use crate::handler::Handler;
+use crate::mesh::Home;
 use crate::saved::Progress;
 use crate::session::Session;
 use crate::tables::{Chain, Chained, Key, Links, Timed, TimerLinks};
 use crate::time::Time;
 use answerback_protocol::frames::Gather;
-use answerback_protocol::{DeliveryId, Payload, RequestId, Text};
+use answerback_protocol::{DeliveryId, NodeId, Payload, RequestId, Text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -130,6 +131,18 @@ pub(crate) struct Rare {
     /// Of a broadcast: its parts that have not ended, and the counts.
     pub(crate) parts: BTreeSet<Key<Request>>,
     pub(crate) gather: Gather,
+    /// Of a part of a broadcast that is for another server: whether `gather` is what was counted there.
+    pub(crate) is_gathered: bool,
+    /// It is a part of a broadcast for another server.
+    pub(crate) is_elsewhere: bool,
+    /// Of one that another server passed on: the servers where it has been.
+    pub(crate) path: Box<[NodeId]>,
+    /// It goes first to the server that knows its idempotency key.
+    pub(crate) home: Option<Box<Home>>,
+    /// The handler that answered, at another server.
+    pub(crate) by: Option<Text<'static>>,
+    /// Of a broadcast: its number among servers.
+    pub(crate) cast: u64,
 }
 
 impl Request {
@@ -139,6 +152,11 @@ impl Request {
 
     pub(crate) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_with(Box::default)
+    }
+
+    /// The servers where it has been before it came here.
+    pub(crate) fn path(&self) -> &[NodeId] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.path)
     }
 
     /// The id of its last delivery.

@@ -88,6 +88,8 @@ impl Broker {
     pub(crate) fn stop_handler(&mut self, handler: Key<Handler>) {
         if let Some(record) = self.handlers.get_mut(handler) {
             record.open = false;
+            let action = record.action;
+            self.mesh_changed(action);
         }
         self.end_lane(handler);
         self.handler_changed(handler);
@@ -123,6 +125,7 @@ impl Broker {
 
     fn remove_handler(&mut self, key: Key<Handler>) {
         let Some(handler) = self.handlers.remove(key) else { return };
+        self.mesh_changed(handler.action);
         if let Some(session) = self.sessions.get_mut(handler.session) {
             session.serves.remove(&handler.action);
         }

@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::input::ConnectionId;
 use crate::kept::Kept;
+use crate::mesh::Link;
 use crate::request::Request;
 use crate::rights::Holder;
 use crate::tables::{Key, Map, map};
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// Whose it is, on a server with keys. Not known of one that was restored until its client comes back.
     pub(crate) guard: Option<Box<Guard>>,
+    /// The link of which it is one end, if its client is another server.
+    pub(crate) link: Option<Key<Link>>,
     /// Its number in lists. The id is a secret.
     pub(crate) client: u64,
     /// The client's name, behind that of its holder: what others see as `from`.
@@ -81,6 +84,7 @@ impl Session {
         Self {
             id,
             guard: None,
+            link: None,
             client,
             name,
             connection: None,

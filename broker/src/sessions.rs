@@ -27,7 +27,7 @@ impl Broker {
     pub(crate) fn open_session(&mut self, connection: ConnectionId, hello: &Hello<'_>) -> Option<Key<Session>> {
         let holder = self.connection(connection).and_then(|connection| connection.holder.clone());
         let name = self.name_for(connection, holder.as_ref(), hello)?;
-        let id = self.identity(holder.as_ref(), hello.session);
+        let id = self.identity(holder.as_ref(), hello);
         let known = self.session_by_id.get(&id.get()).copied().and_then(|key| self.if_confirmed(key));
         let resumed = known.is_some();
         let goes_on = known.and_then(|key| self.sessions.get(key)).is_some_and(|session| !session.restored);
@@ -49,7 +49,7 @@ impl Broker {
         (session.name, session.guard) = (Arc::clone(&name), guard);
         session.kept.new_connection();
         // What it holds must be known before it is given more.
-        session.resuming = !session.deliveries.is_empty();
+        session.resuming = !session.deliveries.is_empty() && hello.node.is_none();
         let (client, resuming) = (session.client, session.resuming);
         if !goes_on && self.recovering.is_some() {
             session.announces_earlier = true;
@@ -228,6 +228,9 @@ impl Broker {
 
     /// What a handler still works on. Whatever else was delivered to it has never arrived.
     pub(crate) fn resume(&mut self, key: Key<Session>, resume: &Resume) {
+        if self.is_server(key) {
+            return self.server_resumes(key, resume);
+        }
         for id in &resume.holding {
             let Some(session) = self.sessions.get_mut(key) else { return };
             match session.deliveries.get_mut(&id.get()) {
@@ -272,6 +275,9 @@ impl Broker {
         self.lose_deliveries(key, &ids);
         self.stop_serving(key);
         if let Some(mut session) = self.sessions.remove(key) {
+            if let Some(link) = session.link {
+                self.server_gone(key, link);
+            }
             session.kept.forget_all(&mut self.kept);
             if let Some(holder) = session.holder() {
                 self.belongings.ended(holder, key);

@@ -157,5 +157,6 @@ const SWEEP_FROM: usize = 1 << 10;
 /// Not broadcasts and what only waits for another one: their callers announce them again.
 pub(crate) fn belongs_into_store(request: &Request) -> bool {
     let is_whole = !matches!(request.owner, Owner::Broadcast { .. });
-    is_whole && !matches!(request.state, State::Joined { .. } | State::Gathering)
+    // What another server passed on it announces again.
+    is_whole && request.path().is_empty() && !matches!(request.state, State::Joined { .. } | State::Gathering)
 }

@@ -74,6 +74,7 @@ fn longest(message: &str) -> Vec<Frame<'static>> {
             attempt: u32::MAX,
             holder: Some(name()),
             home: Some(NodeId::truncated(u64::MAX)),
+            cast: Some(id),
         })),
         ..Request::call(id, Name::new(name()).unwrap())
     };

@@ -55,6 +55,9 @@ CLIENT = {
         ttl=500, timeout=2000, attempts=2, durable=True, key="order 7", info=True, trace=TRACE
     ),
     "request, passed on": request(attempts=1, via={"from": "web-1", "path": [7], "attempt": 1}),
+    "request, broadcast and passed on": request(
+        broadcast=True, via={"from": "web-1", "path": [7], "attempt": 1, "cast": 11}
+    ),
     "request, on its way to the home of its key": request(
         key="order 7", via={"from": "shop/web-1", "path": [7, 8], "attempt": 2, "holder": "shop", "home": 9}
     ),

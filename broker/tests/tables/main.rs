@@ -23,6 +23,7 @@ mod restarts;
 mod rights;
 mod rights_change;
 mod script;
+mod script_text;
 mod sessions;
 mod shelf;
 mod silence;

@@ -137,7 +137,7 @@ const OBJECTS: &str = "
     handler_error code!name message:text retryable:flag
     call_error code!name message:text ran:text attempts:attempts_so_far retry_after:count fault:handler_error
     info queued!count ran:count by:name
-    via from!name path!path attempt!attempts holder:name home:id
+    via from!name path!path attempt!attempts holder:name home:id cast:id
     gather expected:count answered:count failed:count lost:count
 ";
 

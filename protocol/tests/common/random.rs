@@ -115,6 +115,7 @@ impl Dice {
             attempt: self.attempts(),
             holder: self.maybe(Self::name),
             home: self.maybe(Self::node),
+            cast: self.maybe(Self::request_id),
         }
     }
 

@@ -1,0 +1,211 @@
+//! Links break, servers die and leave.
+
+use crate::world::{play, play_with};
+use std::time::Duration;
+
+#[test]
+fn what_is_under_way_goes_on_after_a_break() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":4}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        svc@B < {"type":"deliver","id":$d} 1
+        svc@B < {"type":"deliver","id":$e} 2
+        A x B
+        svc@B > {"type":"reply","id":$d} "one"
+        +500
+        A - B
+        web@A < {"type":"reply","id":1} "one"
+        svc@B > {"type":"reply","id":$e} "two"
+        web@A < {"type":"reply","id":2} "two"
+        svc@B .
+        web@A > {"type":"request","id":3,"action":"a"} 3
+        svc@B < {"type":"deliver","id":$f} 3
+        svc@B > {"type":"reply","id":$f}
+        web@A < {"type":"reply","id":3}
+        "#,
+    );
+}
+
+#[test]
+fn what_was_cancelled_meanwhile_stops_there_when_the_link_is_back() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":1}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver","id":$d} 1
+        A x B
+        web@A > {"type":"cancel","id":1}
+        web@A < {"type":"reply","id":1,"error":{"code":"cancelled","ran":"maybe"}}
+        A - B
+        svc@B < {"type":"cancel","id":$d}
+        svc@B > {"type":"release","id":$d}
+        +10
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        svc@B < {"type":"deliver","id":$e} 2
+        svc@B > {"type":"reply","id":$e}
+        web@A < {"type":"reply","id":2}
+        "#,
+    );
+}
+
+#[test]
+fn a_link_that_does_not_come_back_loses_what_was_on_it_and_attempts_decide() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":2}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        web@A > {"type":"request","id":2,"action":"a","attempts":2} 2
+        svc@B < {"type":"deliver","id":$d} 1
+        svc@B < {"type":"deliver","id":$e} 2
+        A x B
+        near@A > {"type":"serve","action":"a","credit":1}
+        near@A < {"type":"serving"}
+        +11000
+        web@A < {"type":"reply","id":1,"error":{"code":"handler_lost","ran":"maybe"}}
+        near@A < {"type":"deliver","id":$f,"attempt":2} 2
+        near@A > {"type":"reply","id":$f} "second"
+        web@A < {"type":"reply","id":2} "second"
+        svc@B < {"type":"cancel","id":$d}
+        svc@B < {"type":"cancel","id":$e}
+        svc@B > {"type":"reply","id":$e} "late"
+        A - B
+        web@A .
+        "#,
+    );
+}
+
+#[test]
+fn a_server_that_dies_and_is_back_at_once_is_another_one() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":2}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver"} 1
+        B dies
+        A - B
+        web@A < {"type":"reply","id":1,"error":{"code":"handler_lost","ran":"maybe","attempts":1}}
+        again@B > {"type":"serve","action":"a","credit":2}
+        again@B < {"type":"serving"}
+        +10
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        again@B < {"type":"deliver","id":$e} 2
+        again@B > {"type":"reply","id":$e}
+        web@A < {"type":"reply","id":2}
+        "#,
+    );
+}
+
+#[test]
+fn the_server_that_passed_it_on_dies_and_its_handler_is_told() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":2}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver","id":$d} 1
+        A dies
+        +11000
+        svc@B < {"type":"cancel","id":$d}
+        "#,
+    );
+}
+
+#[test]
+fn a_silent_link_is_noticed() {
+    let world = play_with(
+        |settings| settings.heartbeat = Duration::from_millis(500),
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":1}
+        svc@B < {"type":"serving"}
+        +3000
+        "#,
+    );
+    // Both answer pings, so it is up for as long as they live.
+    assert_eq!(world.servers["A"].broker.peers_up(), 1);
+    assert!(world.servers["A"].said.iter().filter(|kind| *kind == "ping" || *kind == "pong").count() > 3);
+}
+
+#[test]
+fn a_server_that_drains_gives_back_what_waits_and_finishes_what_runs() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":1}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver","id":$d} 1
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        B drain 5000
+        svc@B < {"type":"goaway"}
+        near@A > {"type":"serve","action":"a","credit":1}
+        near@A < {"type":"serving"}
+        near@A < {"type":"deliver","id":$e} 2
+        near@A > {"type":"reply","id":$e} "near"
+        web@A < {"type":"reply","id":2} "near"
+        svc@B > {"type":"reply","id":$d} "finished"
+        web@A < {"type":"reply","id":1} "finished"
+        B drained
+        web@A > {"type":"request","id":3,"action":"a"} 3
+        near@A < {"type":"deliver","id":$f} 3
+        near@A > {"type":"reply","id":$f}
+        web@A < {"type":"reply","id":3}
+        "#,
+    );
+}
+
+#[test]
+fn a_server_that_drains_waits_for_what_it_passed_on() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":1}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver","id":$d} 1
+        A drain 5000
+        web@A < {"type":"goaway"}
+        svc@B > {"type":"reply","id":$d} "finished"
+        web@A < {"type":"reply","id":1} "finished"
+        A drained
+        "#,
+    );
+}
+
+/// The handler leaves while requests of another server wait there: they go back and find another one.
+#[test]
+fn requests_that_are_stranded_are_handed_back() {
+    play(
+        r#"
+        A - B
+        B - C
+        svc@B > {"type":"serve","action":"a","credit":2}
+        svc@B < {"type":"serving"}
+        +20
+        local@B > {"type":"request","id":1,"action":"a"} 1
+        svc@B < {"type":"deliver","id":$d} 1
+        svc@B > {"type":"unserve","action":"a"}
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        svc@B < {"type":"unserved"}
+        far@C > {"type":"serve","action":"a","credit":2}
+        far@C < {"type":"serving"}
+        +50
+        far@C < {"type":"deliver","id":$e} 2
+        far@C > {"type":"reply","id":$e} "far"
+        web@A < {"type":"reply","id":2} "far"
+        svc@B > {"type":"reply","id":$d}
+        local@B < {"type":"reply","id":1}
+        "#,
+    );
+}
