@@ -159,9 +159,6 @@ impl Broker {
         let Some(record) = self.sessions.get_mut(session) else { return };
         if let Some(still) = record.deliveries.get_mut(&delivery.get()).filter(|d| d.request == Some(key)) {
             still.request = None;
-            if self.is_server(session) {
-                return self.cancel_elsewhere(session, delivery);
-            }
             self.tell(session, answerback_protocol::frames::CancelDelivery { id: delivery });
         }
     }

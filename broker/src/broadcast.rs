@@ -16,7 +16,7 @@ use crate::settings::REQUEST_OVERHEAD_BYTES;
 use crate::tables::{Key, Links, TimerLinks};
 use crate::words;
 use answerback_protocol::frames::{CallInfo, Gather, Reply, Request as Frame};
-use answerback_protocol::{Code, NodeId, Payload, Text};
+use answerback_protocol::{Code, NodeId, Payload, RequestId, Text};
 use std::sync::Arc;
 
 impl Broker {
@@ -46,7 +46,7 @@ impl Broker {
         self.has_room(&whole)?;
         whole.state = State::Gathering;
         let here = handlers.iter().filter(|&&key| self.handlers.get(key).is_some_and(|h| h.way.is_none())).count();
-        let cast = frame.via.as_deref().and_then(|via| via.cast).map_or(mix(whole.origin), |cast| cast.get());
+        let cast = frame.via.as_deref().and_then(|via| via.cast).map_or(mix(whole.origin), RequestId::get);
         whole.rare_mut().gather = Gather { expected: here as u64, ..Gather::default() };
         whole.rare_mut().cast = cast;
         let key = self.hold(whole);

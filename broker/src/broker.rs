@@ -138,7 +138,7 @@ impl Broker {
             alarms: Alarms::new(),
             keys: Keys::new(&settings),
             topics: Topics::new(),
-            mesh: Mesh::new(),
+            mesh: Mesh::new(&settings.limits),
             in_flight: 0,
             bytes: 0,
             kept: KeptInAll::default(),

@@ -24,6 +24,7 @@ impl Broker {
             "$echo" => Ok(data),
             "$actions" => Ok(payload(&self.list_actions())),
             "$stats" => Ok(payload(&self.list_stats())),
+            "$peers" => Ok(payload(&self.list_peers())),
             "$sessions" => Ok(payload(&self.list_sessions())),
             "$explain" => self.explain(session, &data).map(|answer| payload(&answer)),
             other => Err(Outcome::failed(Code::NoHandler, Ran::No, 0, words::no_builtin(other), None)),
@@ -41,7 +42,9 @@ impl Broker {
     }
 
     fn list_actions(&self) -> Value {
-        let (first, more) = first_of(self.actions.iter().map(|(_, action)| action), |a, b| a.name.cmp(&b.name));
+        // What leads to other servers is no action that anybody could call.
+        let actions = self.actions.iter().map(|(_, action)| action).filter(|action| !action.name.starts_with('$'));
+        let (first, more) = first_of(actions, |a, b| a.name.cmp(&b.name));
         let list: Vec<_> = first.into_iter().map(|action| self.action_line(action)).collect();
         json!({ "actions": list, "more": more })
     }
@@ -50,6 +53,7 @@ impl Broker {
         json!({
             "action": &*action.name,
             "handlers": action.handlers.len(),
+            "elsewhere": self.elsewhere(action),
             "credit": self.credit_of(action),
             "in_flight": action.in_flight,
             "queued": action.queue.len(),
@@ -74,6 +78,7 @@ impl Broker {
         json!({
             "client": session.client,
             "name": &*session.name,
+            "is_server": session.link.is_some(),
             "connected": session.connection.is_some(),
             "address": session.connection.map(|connection| self.peer_of(connection)),
             "waiting": session.calls.len(),
@@ -115,6 +120,7 @@ impl Broker {
             "kept_reply_bytes": self.kept.bytes,
             "stored_replies": held.stored_replies,
             "subscriptions": held.subscriptions,
+            "peers": self.peers_up(),
             "store": self.store_line(),
             "total": {
                 "connections": counts.connections,
@@ -128,6 +134,7 @@ impl Broker {
                 "replies": counts.replies,
                 "errors": errors,
                 "sends_lost": counts.sends_lost,
+                "passed_on": counts.passed_on,
                 "requeued": counts.requeued,
                 "stray_replies": counts.stray_replies,
                 "malformed": counts.malformed,

@@ -183,6 +183,7 @@ impl Broker {
         place: Place,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        let limits = if session.link.is_some() { self.mesh.limits() } else { &self.settings.limits };
         let kept = KeptReply::new(&reply, data.clone()).with(receipt, place);
         if session.connection.is_none() {
             self.snapshot.away(key);
@@ -190,9 +191,9 @@ impl Broker {
         // A call of an earlier connection that was not announced again yet: its answer waits for that. Sent now, it would
         // cross the announcement, which would then be taken for a new call.
         if session.calls.get(&reply.id.get()).is_some_and(|call| call.epoch != session.epoch) {
-            return session.kept.push_unclaimed(kept, &self.settings.limits, &mut self.kept);
+            return session.kept.push_unclaimed(kept, limits, &mut self.kept);
         }
-        session.kept.push(kept, &self.settings.limits, &mut self.kept);
+        session.kept.push(kept, limits, &mut self.kept);
         if let Some(connection) = session.connection {
             self.send(connection, reply, data);
         }

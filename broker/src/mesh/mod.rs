@@ -19,11 +19,13 @@
 //! | a request is passed on, and its answer comes back | `pass_on.rs` |
 //! | a request comes from another server | `admission.rs`, `transit.rs` |
 //! | which server knows an idempotency key | `home.rs` |
+//! | what is shown of them | `lists.rs` |
 //!
 //! A request carries the servers where it has been, and goes to none of them again. An offer carries the servers on the way to its nearest
 //! handler, and who finds himself there does not believe it. So there may be any number of ways between two servers, and rings.
 
 mod home;
+mod lists;
 mod offers;
 mod pass_on;
 mod transit;
@@ -36,6 +38,7 @@ use crate::input::ConnectionId;
 use crate::output::{Note, Output};
 use crate::request::Owner;
 use crate::session::Session;
+use crate::settings::Limits;
 use crate::tables::{Key, Map, Slab, map};
 use crate::time::Time;
 use answerback_protocol::frames::{Bye, ErrorNotice, Hello, Welcome};
@@ -50,6 +53,9 @@ use std::time::Duration;
 /// Tells this hash from others under the same key.
 const SESSION_OF_LINK: &[u8] = b"session of a link\0";
 
+/// A server may have as many answers unacknowledged as so many clients.
+const CLIENTS_OF_A_SERVER: usize = 16;
+
 /// All that is known of other servers.
 pub(crate) struct Mesh {
     pub(crate) links: Slab<Link>,
@@ -59,6 +65,8 @@ pub(crate) struct Mesh {
     alarm: Option<Time>,
     /// The action that leads to each server that knows keys, as long as somebody offers it.
     homes: BTreeMap<NodeId, Key<Action>>,
+    /// What is kept for a server, which speaks for many clients.
+    limits: Limits,
     /// Broadcasts that came here, and when they are forgotten: each handler hears of one once, whatever the ways between servers.
     casts: BTreeMap<u64, Time>,
 }
@@ -87,14 +95,25 @@ pub(crate) struct Link {
 }
 
 impl Mesh {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let limits = Limits {
+            kept_replies_per_session: limits.kept_replies_per_session.saturating_mul(CLIENTS_OF_A_SERVER),
+            kept_reply_bytes_per_session: limits.kept_reply_bytes_per_session.saturating_mul(CLIENTS_OF_A_SERVER),
+            ..limits.clone()
+        };
         Self {
+            limits,
             links: Slab::new(),
             changed: BTreeSet::new(),
             alarm: None,
             homes: BTreeMap::new(),
             casts: BTreeMap::new(),
         }
+    }
+
+    /// How much is kept for another server.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 
@@ -300,7 +319,7 @@ impl Broker {
         }
     }
 
-    /// Whether a handler is behind another server, or waits here.
+    /// Whether the client of a session is another server.
     pub(crate) fn is_server(&self, session: Key<Session>) -> bool {
         self.link_of_session(session).is_some()
     }

@@ -24,6 +24,8 @@ const OFFER_EVERY: Duration = Duration::from_millis(5);
 
 /// What another server was told.
 pub(super) struct Offered {
+    /// The action may be gone when it is taken back.
+    name: Arc<str>,
     credit: u32,
     path: Vec<NodeId>,
 }
@@ -111,7 +113,7 @@ impl Broker {
         }
         for action in std::mem::take(&mut self.mesh.changed) {
             for link in self.links_that_offer() {
-                self.offer(link, action, false);
+                self.offer(link, action);
             }
             self.hand_back_stranded(action);
         }
@@ -136,7 +138,7 @@ impl Broker {
             self.say_offer(connection, &home, CREDIT_MAX, vec![self.settings.node]);
         }
         for action in self.actions.keys() {
-            self.offer(key, action, true);
+            self.offer(key, action);
         }
     }
 
@@ -154,10 +156,8 @@ impl Broker {
             let Some(link) = self.mesh.links.get_mut(key) else { continue };
             let offered = std::mem::take(&mut link.offered);
             let Some(connection) = link.connection.filter(|_| link.is_up) else { continue };
-            for (action, _) in offered {
-                if let Some(name) = self.actions.get(action).map(|action| Arc::clone(&action.name)) {
-                    self.say_offer(connection, &name, 0, Vec::new());
-                }
+            for offer in offered.into_values() {
+                self.say_offer(connection, &offer.name, 0, Vec::new());
             }
             let home = super::home::name_of(self.settings.node);
             self.say_offer(connection, &home, 0, Vec::new());
@@ -173,7 +173,7 @@ impl Broker {
     }
 
     /// Offers an action to a server, if that says more than what it was told last.
-    fn offer(&mut self, key: Key<Link>, action: Key<Action>, anew: bool) {
+    fn offer(&mut self, key: Key<Link>, action: Key<Action>) {
         let (credit, path, taken) = self.what_to_offer(key, action);
         let Some(link) = self.mesh.links.get_mut(key) else { return };
         let Some(connection) = link.connection else { return };
@@ -182,15 +182,16 @@ impl Broker {
             None => !path.is_empty(),
             Some(before) => before.path != path || is_worth_telling(before.credit, credit, taken),
         };
-        if !says_more && !(anew && !path.is_empty()) {
+        if !says_more {
             return;
         }
+        let known = before.map(|before| Arc::clone(&before.name));
+        let Some(name) = known.or_else(|| Some(Arc::clone(&self.actions.get(action)?.name))) else { return };
         if path.is_empty() {
             link.offered.remove(&action);
         } else {
-            link.offered.insert(action, Offered { credit, path: path.clone() });
+            link.offered.insert(action, Offered { name: Arc::clone(&name), credit, path: path.clone() });
         }
-        let Some(name) = self.actions.get(action).map(|action| Arc::clone(&action.name)) else { return };
         self.say_offer(connection, &name, credit, path);
     }
 

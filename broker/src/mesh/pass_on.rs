@@ -82,13 +82,6 @@ impl Broker {
         Some((frame, request.data.clone()))
     }
 
-    /// A request that another server has is not wanted any more.
-    pub(crate) fn cancel_elsewhere(&mut self, session: Key<Session>, delivery: DeliveryId) {
-        if let Some(to) = self.sessions.get(session).and_then(|session| session.connection) {
-            self.say(to, Cancel { id: RequestId::truncated(delivery.get()) }, Payload::NONE);
-        }
-    }
-
     fn cast_of(&self, request: &Request) -> Option<RequestId> {
         let Owner::Broadcast { whole, .. } = request.owner else { return None };
         self.requests.get(whole)?.rare.as_ref().map(|rare| RequestId::truncated(rare.cast))
@@ -132,7 +125,8 @@ impl Broker {
     pub(crate) fn server_resumes(&mut self, session: Key<Session>, resume: &Resume) {
         for id in &resume.holding {
             let known = self.sessions.get(session).is_some_and(|record| record.deliveries.contains_key(&id.get()));
-            if !known && self.recovering.is_some() {
+            if !known {
+                // Said as to a handler: `cancel` is one word on the wire, and there it ends the call.
                 self.held_unknown(session, *id);
             }
         }

@@ -73,8 +73,8 @@ fn a_link_that_does_not_come_back_loses_what_was_on_it_and_attempts_decide() {
         near@A < {"type":"deliver","id":$f,"attempt":2} 2
         near@A > {"type":"reply","id":$f} "second"
         web@A < {"type":"reply","id":2} "second"
-        svc@B < {"type":"cancel","id":$d}
-        svc@B < {"type":"cancel","id":$e}
+        svc@B < {"type":"cancel"}
+        svc@B < {"type":"cancel"}
         svc@B > {"type":"reply","id":$e} "late"
         A - B
         web@A .
@@ -127,8 +127,6 @@ fn a_silent_link_is_noticed() {
         |settings| settings.heartbeat = Duration::from_millis(500),
         r#"
         A - B
-        svc@B > {"type":"serve","action":"a","credit":1}
-        svc@B < {"type":"serving"}
         +3000
         "#,
     );

@@ -121,7 +121,7 @@ fn a_broadcast_reaches_every_handler_once_whatever_the_ways() {
         web@B < {"type":"reply","id":1,"part":true,"from":"three","seq":3} "c"
         web@B .
         two@B > {"type":"bye"}
-        web@B < {"type":"reply","id":1,"part":true,"from":null,"seq":4,"error":{"code":"handler_lost"}}
+        web@B < {"type":"reply","id":1,"part":true,"from":"two","seq":4,"error":{"code":"handler_lost"}}
         web@B < {"type":"reply","id":1,"gather":{"expected":4,"answered":2,"failed":1,"lost":1},"seq":5}
         "#,
     );

@@ -332,6 +332,7 @@ impl World {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Said<'a> {
     Server(&'a ServerFrame<'static>),
     Client(&'a ClientFrame<'static>),

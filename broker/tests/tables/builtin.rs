@@ -28,7 +28,7 @@ fn actions_lists_who_serves_what() {
         web > {"type":"request","id":2,"action":"b"} 1
         +7
         web > {"type":"request","id":3,"action":"$actions"}
-        web < {"type":"reply","id":3} {"actions":[{"action":"a","bytes":257,"credit":3,"handlers":1,"in_flight":1,"oldest_ms":null,"queued":0},{"action":"b","bytes":257,"credit":0,"handlers":0,"in_flight":0,"oldest_ms":7,"queued":1}],"more":0}
+        web < {"type":"reply","id":3} {"actions":[{"action":"a","bytes":257,"credit":3,"elsewhere":[],"handlers":1,"in_flight":1,"oldest_ms":null,"queued":0},{"action":"b","bytes":257,"credit":0,"elsewhere":[],"handlers":0,"in_flight":0,"oldest_ms":7,"queued":1}],"more":0}
         "#,
     );
 }
@@ -41,7 +41,7 @@ fn sessions_and_stats() {
         svc > {"type":"serve","action":"a","credit":3}
         svc < {"type":"serving"}
         svc > {"type":"request","id":1,"action":"$sessions"}
-        svc < {"type":"reply","id":1} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"name":"svc","serves":["a"],"serving":1,"subscriptions":0,"waiting":0}]}
+        svc < {"type":"reply","id":1} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"is_server":false,"name":"svc","serves":["a"],"serving":1,"subscriptions":0,"waiting":0}]}
         svc > {"type":"request","id":2,"action":"$stats"}
         svc < {"type":"reply","id":2} …
         "#,

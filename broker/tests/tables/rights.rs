@@ -253,7 +253,7 @@ fn from_cannot_be_forged() {
         other/x > {"type":"publish","topic":"t"} 3
         svc < {"type":"event","topic":"t","from":"shop/other/x"} 3
         ops > {"type":"request","id":2,"action":"$sessions"}
-        ops < {"type":"reply","id":2} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"name":"ops/svc","serves":["a"],"serving":1,"subscriptions":1,"waiting":0},{"address":"127.0.0.1:5002","client":2,"connected":true,"holding":0,"name":"shop/other/x","serves":[],"serving":0,"subscriptions":0,"waiting":0},{"address":"127.0.0.1:5003","client":3,"connected":true,"holding":0,"name":"ops/ops","serves":[],"serving":0,"subscriptions":0,"waiting":0}]}
+        ops < {"type":"reply","id":2} {"more":0,"sessions":[{"address":"127.0.0.1:5001","client":1,"connected":true,"holding":0,"is_server":false,"name":"ops/svc","serves":["a"],"serving":1,"subscriptions":1,"waiting":0},{"address":"127.0.0.1:5002","client":2,"connected":true,"holding":0,"is_server":false,"name":"shop/other/x","serves":[],"serving":0,"subscriptions":0,"waiting":0},{"address":"127.0.0.1:5003","client":3,"connected":true,"holding":0,"is_server":false,"name":"ops/ops","serves":[],"serving":0,"subscriptions":0,"waiting":0}]}
         other/x > {"type":"bye"}
         "#,
     );
