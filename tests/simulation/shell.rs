@@ -116,6 +116,7 @@ impl World {
                     closing.push(connection);
                 }
                 Output::Note(note) => self.note(&note),
+                Output::Say { .. } => unreachable!("no server is dialed"),
                 Output::Drained { complete } => self.drained(complete),
             }
         }
