@@ -173,6 +173,7 @@ impl World {
                 "send lost"
             }
             Note::Draining { .. } => "draining",
+            Note::PeerUp { .. } | Note::PeerDown { .. } | Note::PeerRefused { .. } => "other servers",
         };
         self.trace.count("note", word);
         self.border.noted(&mut self.ledger, self.now, note);
