@@ -37,6 +37,7 @@ impl Broker {
         });
         self.tell(session, Serving { action: name.map_or(Text::Borrowed(""), Text::from) });
         self.handler_changed(handler);
+        self.look_at_action(action);
     }
 
     fn may_not_serve(&mut self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
@@ -88,6 +89,8 @@ impl Broker {
     pub(crate) fn stop_handler(&mut self, handler: Key<Handler>) {
         if let Some(record) = self.handlers.get_mut(handler) {
             record.open = false;
+            let action = record.action;
+            self.look_at_action(action);
         }
         self.end_lane(handler);
         self.handler_changed(handler);
@@ -108,6 +111,8 @@ impl Broker {
         for handler in handlers {
             if let Some(record) = self.handlers.get_mut(handler) {
                 record.open = false;
+                let action = record.action;
+                self.look_at_action(action);
             }
             self.end_lane(handler);
             self.remove_handler(handler);

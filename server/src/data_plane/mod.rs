@@ -468,6 +468,9 @@ impl DataPlane {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
+                Output::SendAll { to, frame, data } => {
+                    self.sockets.send_all(&to, &frame, &data, &mut self.counters);
+                }
                 Output::Close { connection } => self.sockets.close(connection, self.now),
                 Output::Note(note) => {
                     if let Note::SessionOpened { connection, .. } = &note {
