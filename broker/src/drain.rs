@@ -36,9 +36,10 @@ impl Broker {
         self.drain = Some(Drain { deadline, over: false });
         self.alarms.set(deadline, Alarm::Drain);
         self.save_doubts();
-        self.tell_of("server.draining", |broker| {
-            json!({ "server": &broker.settings.server, "deadline_ms": broker.now.millis_until(deadline) })
-        });
+        self.tell_of(
+            "server.draining",
+            |broker| json!({ "server": &broker.settings.server, "deadline_ms": broker.now.millis_until(deadline) }),
+        );
         self.send_everybody_away();
         let waiting = self.waiting();
         let (sends, calls): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&key| self.is_send(key));

@@ -90,7 +90,7 @@ impl Broker {
         }
         let sent = match publish.to {
             None => {
-                self.emit(publish.topic.as_str(), &from, data);
+                self.emit(publish.topic.as_str(), &from, data, publish.others.then_some(key));
                 Ok(())
             }
             Some(client) => self.emit_to(client, publish.topic.as_str(), &from, data),
@@ -104,9 +104,13 @@ impl Broker {
     }
 
     /// Sends an event to everybody who wants its topic and is connected: once each, and once for each group. Whoever is away can be told later how much it missed.
-    pub(crate) fn emit(&mut self, topic: &str, from: &Arc<str>, data: &Payload) {
+    pub(crate) fn emit(&mut self, topic: &str, from: &Arc<str>, data: &Payload, except: Option<Key<Session>>) {
         self.counts.published += 1;
-        let audience = self.topics.audience(topic);
+        let mut audience = self.topics.audience(topic);
+        if let Some(publisher) = except {
+            audience.all.remove(&publisher);
+            audience.groups.values_mut().for_each(|members| drop(members.remove(&publisher)));
+        }
         if audience.all.is_empty() && audience.groups.is_empty() {
             return;
         }
@@ -148,8 +152,11 @@ impl Broker {
         let there = session.and_then(|(session, group)| Some((session.connection?, session, group)));
         let Some((connection, session, group)) = there else { return Err(words::client_not_there(client, topic)) };
         session.events += 1;
-        let event =
-            Event { topic: Arc::<str>::from(topic).into(), from: Arc::clone(from).into(), group: group.map(Text::from) };
+        let event = Event {
+            topic: Arc::<str>::from(topic).into(),
+            from: Arc::clone(from).into(),
+            group: group.map(Text::from),
+        };
         self.send_all(vec![connection], event, data);
         Ok(())
     }

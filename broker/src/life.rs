@@ -40,7 +40,7 @@ impl Broker {
         if self.is_watched() {
             let data = Payload::from(data(self).to_string().into_bytes());
             let from: Arc<str> = Arc::from(self.settings.server.as_str());
-            self.emit(&format!("{EVENTS}.{topic}"), &from, &data);
+            self.emit(&format!("{EVENTS}.{topic}"), &from, &data, None);
         }
     }
 

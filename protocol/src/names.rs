@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_topic_fits_a_pattern_token_by_token() {
-        for (pattern, topic) in [("a.b", "a.b"), ("a.*", "a.b"), ("a.>", "a.b.c"), (">", "a"), ("$events.>", "$events.x")] {
+        for (pattern, topic) in
+            [("a.b", "a.b"), ("a.*", "a.b"), ("a.>", "a.b.c"), (">", "a"), ("$events.>", "$events.x")]
+        {
             assert!(topic_fits(pattern, topic), "{pattern} {topic}");
         }
         for (pattern, topic) in [("a", "a.b"), ("a.*", "a"), ("a.>", "a"), (">", "$events.x"), ("*.x", "$events.x")] {

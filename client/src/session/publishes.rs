@@ -24,6 +24,8 @@ pub(crate) struct Publish<C> {
     pub(crate) data: Bytes,
     /// For this client only, by its public number.
     pub(crate) to: Option<u64>,
+    /// Not for this client itself.
+    pub(crate) others: bool,
     /// Who waits for the server's word, and under which id.
     pub(crate) confirm: Option<(RequestId, C)>,
 }
@@ -64,7 +66,11 @@ impl<C: Caller> Publishes<C> {
         self.bytes -= publish.cost();
         let room = (way.max_frame as usize).saturating_sub(HEAD_BYTES_MAX);
         if publish.data.len() > room {
-            publish.fail(Code::TooLarge, Ran::No, "the event does not fit into a frame of this server: publish less, or raise its --max-frame");
+            publish.fail(
+                Code::TooLarge,
+                Ran::No,
+                "the event does not fit into a frame of this server: publish less, or raise its --max-frame",
+            );
             return true;
         }
         let Ok(topic) = Pattern::topic(&*publish.topic) else { return true };
@@ -73,7 +79,7 @@ impl<C: Caller> Publishes<C> {
             // Nobody waits for the answer; the id only tells what it is about.
             None => is_ambiguous(&publish.topic).then(|| RequestId::truncated(u64::MAX)),
         };
-        ClientFrame::from(Frame { topic, id, to: publish.to }).write(&publish.data, out);
+        ClientFrame::from(Frame { topic, id, to: publish.to, others: publish.others }).write(&publish.data, out);
         if let Some((id, caller)) = publish.confirm {
             self.said.insert(id.get(), caller);
         }

@@ -133,12 +133,7 @@ impl Outbox {
         self.push_with(encoded.large.clone(), buffers, |into| into.extend_from_slice(&encoded.small))
     }
 
-    fn push_with(
-        &mut self,
-        shared: Option<Bytes>,
-        buffers: &mut Buffers,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> usize {
+    fn push_with(&mut self, shared: Option<Bytes>, buffers: &mut Buffers, write: impl FnOnce(&mut BytesMut)) -> usize {
         let nothing_before = self.small.is_empty() && self.large.is_empty();
         let sealing = self.sealing.as_mut().filter(|sealing| nothing_before && sealing.has_room());
         let (into, sealing) = match sealing {
