@@ -109,7 +109,9 @@ impl Broker {
         let mut audience = self.topics.audience(topic);
         if let Some(publisher) = except {
             audience.all.remove(&publisher);
-            audience.groups.values_mut().for_each(|members| drop(members.remove(&publisher)));
+            for members in audience.groups.values_mut() {
+                members.remove(&publisher);
+            }
         }
         if audience.all.is_empty() && audience.groups.is_empty() {
             return;

@@ -14,6 +14,7 @@ mod connecting;
 mod contexts;
 mod drain;
 mod error_codes;
+mod events;
 mod going_elsewhere;
 mod handler_errors;
 mod keys;
