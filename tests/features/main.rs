@@ -13,6 +13,7 @@ mod cancelling;
 mod connecting;
 mod contexts;
 mod drain;
+mod emitter;
 mod error_codes;
 mod events;
 mod going_elsewhere;
