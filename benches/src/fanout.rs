@@ -220,10 +220,11 @@ fn visit(arguments: &Arguments, started: &Started) -> Outcome<Seen> {
     let told = Told { slowest: AtomicU64::new(0), all: AtomicU64::new(0), over: AtomicBool::new(false) };
     let (event, event_bytes, ping_bytes) =
         (&started.speech.publish, started.speech.event_bytes, started.speech.ping_bytes);
+    let shared = &told;
     std::thread::scope(|scope| {
         let publishing = scope.spawn(|| publish(&mut publisher, event, &told));
         let publishing_thread = publishing.thread().clone();
-        let counting = scope.spawn(|| count(subscribers, event_bytes, ping_bytes, &told, &publishing_thread));
+        let counting = scope.spawn(move || count(subscribers, event_bytes, ping_bytes, shared, &publishing_thread));
         std::thread::park_timeout(Duration::from_secs_f64(arguments.warmup));
         let (before, cpu, from) = (told.all.load(Ordering::Relaxed), usage(started.id)?.cpu_seconds, Instant::now());
         std::thread::park_timeout(Duration::from_secs_f64(arguments.seconds));

@@ -84,6 +84,10 @@ impl Failure {
                 Exit::NoHandler,
                 "`answerback call '$sessions'` shows the numbers of the clients that are here".to_owned(),
             ),
+            Code::Denied if topic.starts_with('$') => {
+                let next = "your own topics do not start with $; to hear of $events takes the right to subscribe to it";
+                (Exit::NoServer, next.to_owned())
+            }
             code => (code.into(), next(&error, topic)),
         };
         Self { exit, what: error.to_string(), lines: Vec::new(), next, error: Some(error) }
