@@ -12,10 +12,12 @@ mod keygen;
 mod keys;
 mod ls;
 mod man;
+mod publish;
 mod reload;
 mod send;
 mod serve;
 mod store;
+mod subscribe;
 mod timeline;
 mod top;
 
@@ -31,6 +33,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Call(args) => alone(call::run(common, args)),
         Command::Send(args) => alone(send::run(common, args)),
         Command::Serve(args) => alone(serve::run(common, args)),
+        Command::Publish(args) => alone(publish::run(common, args)),
+        Command::Subscribe(args) => alone(subscribe::run(common, args)),
         Command::Ls(args) => alone(ls::run(common, args)),
         Command::Top(args) => alone(top::run(common, args)),
         Command::Explain(args) => alone(explain::run(common, args)),
