@@ -170,7 +170,7 @@ fn of_answerback(data: &str) -> Outcome<Speech> {
         out
     };
     let mut subscribe = BytesMut::new();
-    ClientFrame::from(Subscribe { topic: pattern()?, group: None }).write(b"", &mut subscribe);
+    ClientFrame::from(Subscribe { topic: pattern()?, group: None, path: None }).write(b"", &mut subscribe);
     let subscriber = move |number: u64| [&hello(number + 1)[..], &subscribe[..]].concat();
     let (mut publish, mut event) = (BytesMut::new(), BytesMut::new());
     let frame = Publish { topic: pattern()?, id: None, to: None, others: false };

@@ -7,13 +7,20 @@ use crate::rights::{Right, is_reserved};
 use crate::session::Session;
 use crate::tables::Key;
 use crate::words;
-use answerback_protocol::frames::{About, Accepted, Event, Publish, Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+use answerback_protocol::frames::{
+    About, Accepted, Course, Event, Publish, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+};
 use answerback_protocol::{Code, Payload, Text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Broker {
     pub(crate) fn subscribe(&mut self, key: Key<Session>, subscribe: Subscribe<'_>) {
+        if !self.server_wishes(key, &subscribe) {
+            // A way that leads nowhere, or something that no client says: as if it had been taken back.
+            let Subscribe { topic, group, .. } = subscribe;
+            return self.unsubscribe(key, Unsubscribe { topic, group });
+        }
         if let Some(text) = self.denies(key, Right::Subscribe, subscribe.topic.as_str()) {
             return self.denied(key, text, About::Topic(subscribe.topic.into_text().into_static()));
         }
@@ -40,12 +47,13 @@ impl Broker {
         if session.subscriptions.insert(wanted) {
             let was_watched = self.is_watched();
             self.topics.introduce(client, key);
-            self.topics.add(&pattern, group, key);
+            self.topics.add(&pattern, group.clone(), key);
+            self.wish_changed((pattern, group));
             if !was_watched && self.is_watched() {
                 self.begin_watching();
             }
         }
-        let Subscribe { topic, group } = subscribe;
+        let Subscribe { topic, group, .. } = subscribe;
         let (topic, group) = (topic.into_static(), group.map(Text::into_static));
         self.tell(key, Subscribed { topic, group, events: Some(events) });
     }
@@ -59,6 +67,7 @@ impl Broker {
                 self.topics.dismiss(session.client);
             }
             self.topics.remove(&pattern, group.as_deref(), key);
+            self.wishes_no_more(key, &pattern, group.as_deref());
         }
         let Unsubscribe { topic, group } = unsubscribe;
         self.tell(key, Unsubscribed { topic: topic.into_static(), group: group.map(Text::into_static) });
@@ -70,6 +79,7 @@ impl Broker {
         self.topics.dismiss(session.client);
         for (pattern, group) in std::mem::take(&mut session.subscriptions) {
             self.topics.remove(&pattern, group.as_deref(), key);
+            self.wishes_no_more(key, &pattern, group.as_deref());
         }
     }
 
@@ -116,21 +126,79 @@ impl Broker {
         if audience.all.is_empty() && audience.groups.is_empty() {
             return;
         }
-        let frame = |group| Event { topic: Arc::<str>::from(topic).into(), from: Arc::clone(from).into(), group };
-        let mut to = Vec::with_capacity(audience.all.len());
-        for key in audience.all {
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.events += 1;
+        let course = self.begin_course();
+        let all = std::mem::take(&mut audience.all);
+        self.emit_to_all(topic, from, data, all, &course);
+        for (group, members) in audience.groups {
+            self.emit_to_group(topic, from, data, &group, &members, &course);
+        }
+    }
+
+    /// The same of an event that another server passes on: for everybody, or for one member of a group.
+    pub(crate) fn emit_on(
+        &mut self,
+        topic: &str,
+        from: &Arc<str>,
+        data: &Payload,
+        group: Option<&str>,
+        course: &Course,
+    ) {
+        let audience = self.topics.audience(topic);
+        match group {
+            None => self.emit_to_all(topic, from, data, audience.all, course),
+            Some(group) => {
+                if let Some((group, members)) = audience.groups.get_key_value(group) {
+                    self.emit_to_group(topic, from, data, group, members, course);
+                }
+            }
+        }
+    }
+
+    fn emit_to_all(
+        &mut self,
+        topic: &str,
+        from: &Arc<str>,
+        data: &Payload,
+        all: BTreeSet<Key<Session>>,
+        course: &Course,
+    ) {
+        let mut to = Vec::with_capacity(all.len());
+        let mut servers = Vec::new();
+        for key in all {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.events += 1;
+            if session.link.is_some() {
+                servers.push(key);
+            } else {
                 to.extend(session.connection);
             }
         }
-        self.send_all(to, frame(None), data);
-        for (group, members) in audience.groups {
-            let Some(session) = self.one_of(&members).and_then(|key| self.sessions.get_mut(key)) else { continue };
+        self.send_all(to, event(topic, from, None, None), data);
+        let (to, course) = self.further(&servers, course);
+        self.send_all(to, event(topic, from, None, course), data);
+    }
+
+    /// A member here is as good as one elsewhere, and nearer.
+    fn emit_to_group(
+        &mut self,
+        topic: &str,
+        from: &Arc<str>,
+        data: &Payload,
+        group: &Arc<str>,
+        members: &BTreeSet<Key<Session>>,
+        course: &Course,
+    ) {
+        let (servers, clients): (BTreeSet<_>, BTreeSet<_>) = members.iter().partition(|key| self.is_server(**key));
+        if let Some(session) = self.one_of(&clients).and_then(|key| self.sessions.get_mut(key)) {
             session.events += 1;
             let to = session.connection.into_iter().collect();
-            self.send_all(to, frame(Some(group.into())), data);
+            return self.send_all(to, event(topic, from, Some(group), None), data);
         }
+        let nearest = self.nearest_with(group, &servers, course);
+        let turn = self.counts.published as usize % nearest.len().max(1);
+        let one: Vec<_> = nearest.into_iter().skip(turn).take(1).collect();
+        let (to, course) = self.further(&one, course);
+        self.send_all(to, event(topic, from, Some(group), course), data);
     }
 
     fn send_all(&mut self, mut to: Vec<ConnectionId>, event: Event<'static>, data: &Payload) {
@@ -154,12 +222,7 @@ impl Broker {
         let there = session.and_then(|(session, group)| Some((session.connection?, session, group)));
         let Some((connection, session, group)) = there else { return Err(words::client_not_there(client, topic)) };
         session.events += 1;
-        let event = Event {
-            topic: Arc::<str>::from(topic).into(),
-            from: Arc::clone(from).into(),
-            group: group.map(Text::from),
-        };
-        self.send_all(vec![connection], event, data);
+        self.send_all(vec![connection], event(topic, from, group.as_ref(), None), data);
         Ok(())
     }
 
@@ -171,5 +234,14 @@ impl Broker {
             .collect();
         let turn = self.counts.published as usize;
         there.get(turn % there.len().max(1)).map(|&&member| member)
+    }
+}
+
+fn event(topic: &str, from: &Arc<str>, group: Option<&Arc<str>>, course: Option<Course>) -> Event<'static> {
+    Event {
+        topic: Arc::<str>::from(topic).into(),
+        from: Arc::clone(from).into(),
+        group: group.map(|group| Text::from(Arc::clone(group))),
+        course: course.map(Box::new),
     }
 }

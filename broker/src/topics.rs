@@ -116,6 +116,19 @@ impl Topics {
         self.patterns -= usize::from(self.root.remove(&tokens, group, who));
     }
 
+    /// Who has exactly this subscription.
+    pub(crate) fn subscribers(&self, pattern: &str, group: Option<&str>) -> impl Iterator<Item = Subscriber> {
+        let tokens = pattern.split('.').filter(|token| *token != ">");
+        let node = tokens.into_iter().try_fold(&self.root, |node, token| node.below.get(token).map(|below| &**below));
+        let is_rest = pattern.ends_with(".>") || pattern == ">";
+        let interested = node.map(|node| if is_rest { &node.rest } else { &node.here });
+        let members = interested.and_then(|interested| match group {
+            None => Some(&interested.all),
+            Some(group) => interested.groups.get(group),
+        });
+        members.into_iter().flatten().copied()
+    }
+
     /// Who wants the events of a topic.
     pub(crate) fn audience(&self, topic: &str) -> Audience {
         let mut audience = Audience::default();

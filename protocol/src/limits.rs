@@ -65,6 +65,9 @@ pub const ATTEMPTS_MAX: u32 = 1_000;
 /// Servers that a request may come through, and that may lie on the way to a handler.
 pub const HOPS_MAX: usize = 8;
 
+/// Servers that an event can say to have it. With more servers around one, some hear of it twice and pass over the second.
+pub const BEEN_MAX: usize = 32;
+
 /// The longest duration that is told apart, in milliseconds: a longer one is taken as this. 365 days.
 pub const WAIT_MS_MAX: u64 = 365 * 24 * 3_600_000;
 

@@ -81,6 +81,7 @@ CLIENT = {
     "publish to one client": {"type": "publish", "topic": "a", "id": 7, "to": 12},
     "publish to others": {"type": "publish", "topic": "a", "others": True},
     "subscribe": {"type": "subscribe", "topic": "a.*.>"},
+    "subscribe of a server": {"type": "subscribe", "topic": "a.>", "path": [7, 8]},
     "subscribe with group": {"type": "subscribe", "topic": ">", "group": "g"},
     "unsubscribe": {"type": "unsubscribe", "topic": "*"},
     "unsubscribe with group": {"type": "unsubscribe", "topic": "*", "group": "g"},
@@ -121,6 +122,9 @@ SERVER = {
     },
     "cancel": {"type": "cancel", "id": 9},
     "event": {"type": "event", "topic": "a.b", "from": "web-1"},
+    "event, passed on": {
+        "type": "event", "topic": "a.b", "from": "web-1", "course": {"cast": 11, "hops": 1, "been": [7, 8]}
+    },
     "event of a group": {"type": "event", "topic": "a.b", "from": "web-1", "group": "g"},
     "ack": {"type": "ack", "replies": 0},
     "error": {"type": "error", "code": "silent", "message": "nothing was heard", "fatal": True},

@@ -45,6 +45,6 @@ impl Broker {
 }
 
 /// A node as it stands in lists and logs.
-fn node_text(node: answerback_protocol::NodeId) -> String {
+pub(super) fn node_text(node: answerback_protocol::NodeId) -> String {
     format!("{:014x}", node.get())
 }

@@ -19,12 +19,14 @@
 //! | a request is passed on, and its answer comes back | `pass_on.rs` |
 //! | a request comes from another server | `admission.rs`, `transit.rs` |
 //! | which server knows an idempotency key | `home.rs` |
+//! | events, and who wants them | `interest.rs` |
 //! | what is shown of them | `lists.rs` |
 //!
 //! A request carries the servers where it has been, and goes to none of them again. An offer carries the servers on the way to its nearest
 //! handler, and who finds himself there does not believe it. So there may be any number of ways between two servers, and rings.
 
 mod home;
+mod interest;
 mod lists;
 mod offers;
 mod pass_on;
@@ -44,6 +46,7 @@ use crate::time::Time;
 use answerback_protocol::frames::{Bye, ErrorNotice, Hello, Welcome};
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, NodeId, Payload, ServerFrame, SessionId, Text};
+use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
@@ -65,6 +68,7 @@ pub(crate) struct Mesh {
     alarm: Option<Time>,
     /// The action that leads to each server that knows keys, as long as somebody offers it.
     homes: BTreeMap<NodeId, Key<Action>>,
+    events: interest::Events,
     /// What is kept for a server, which speaks for many clients.
     limits: Limits,
     /// Broadcasts that came here, and when they are forgotten: each handler hears of one once, whatever the ways between servers.
@@ -90,6 +94,7 @@ pub(crate) struct Link {
     most: u32,
     /// What it was offered on this connection.
     offered: BTreeMap<Key<Action>, offers::Offered>,
+    wishes: interest::Wishes,
     /// Requests that it passed on to this server and that have not ended, by action.
     taken: Map<Key<Action>, u32>,
 }
@@ -103,6 +108,7 @@ impl Mesh {
         };
         Self {
             limits,
+            events: interest::Events::default(),
             links: Slab::new(),
             changed: BTreeSet::new(),
             alarm: None,
@@ -214,6 +220,7 @@ impl Broker {
             self.end_session(before);
         }
         self.stop_offers_of(session);
+        self.unsubscribe_all(session);
         if is_greeted {
             self.is_perhaps_up(key);
         } else {
@@ -229,6 +236,7 @@ impl Broker {
         match frame {
             ServerFrame::Reply(reply) => self.passed_back(connection, link, reply, data),
             ServerFrame::Welcome(welcome) => self.welcomed(link, &welcome),
+            ServerFrame::Event(event) => self.event_came(&event, &data),
             ServerFrame::ErrorNotice(notice) => self.refused_by_server(connection, &notice),
             // What it offers no more it takes back itself; the rest is not asked for.
             _ => {}
@@ -250,6 +258,7 @@ impl Broker {
         }
         link.most = welcome.max_frame;
         link.offered.clear();
+        link.wishes.new_connection();
         if let Some(theirs) = link.theirs {
             if welcome.resumed || welcome.restarted {
                 self.announce_to_server(key, theirs);
@@ -276,6 +285,7 @@ impl Broker {
         }
         link.is_up = true;
         let (server, node, dialed) = (Arc::clone(&link.server), link.node, link.address.is_some());
+        self.tell_of("peer.up", |_| json!({ "server": &*server, "node": lists::node_text(node) }));
         self.out.push_back(Output::Note(Note::PeerUp { connection, server, node, dialed }));
         self.say_what_is_held(key, connection);
         self.offer_everything(key);
@@ -291,6 +301,7 @@ impl Broker {
         let (server, node, theirs) = (Arc::clone(&link.server), link.node, link.theirs);
         let waiting = theirs.and_then(|theirs| self.sessions.get(theirs)).map_or(0, |s| s.deliveries.len() as u64);
         if was_up {
+            self.tell_of("peer.down", |_| json!({ "server": &*server, "node": lists::node_text(node) }));
             self.out.push_back(Output::Note(Note::PeerDown { server, node, waiting }));
             self.offer_over_another(node);
         }
@@ -349,6 +360,7 @@ impl Link {
             server: "".into(),
             most: 0,
             offered: BTreeMap::new(),
+            wishes: interest::Wishes::default(),
             taken: map(seed),
         }
     }

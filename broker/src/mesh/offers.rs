@@ -96,6 +96,10 @@ impl Broker {
             return;
         }
         self.mesh.changed.insert(action);
+        self.look_at_mesh_soon();
+    }
+
+    pub(super) fn look_at_mesh_soon(&mut self) {
         if self.mesh.alarm.is_none() {
             let at = self.now + OFFER_EVERY;
             self.mesh.alarm = Some(at);
@@ -108,6 +112,7 @@ impl Broker {
         self.mesh.alarm = None;
         let now = self.now;
         self.mesh.casts.retain(|_, until| *until > now);
+        self.wishes_due();
         if self.drain.is_some() {
             return self.mesh.changed.clear();
         }
@@ -120,7 +125,7 @@ impl Broker {
     }
 
     /// One link for each server that is there: another one to the same server has nothing to add.
-    fn links_that_offer(&self) -> Vec<Key<Link>> {
+    pub(super) fn links_that_offer(&self) -> Vec<Key<Link>> {
         let mut first = std::collections::BTreeMap::new();
         for (key, link) in self.mesh.links.iter().filter(|(_, link)| link.is_up) {
             first.entry(link.node).or_insert(key);
@@ -130,7 +135,11 @@ impl Broker {
 
     /// A link is up: all that is there is offered.
     pub(super) fn offer_everything(&mut self, key: Key<Link>) {
-        if self.drain.is_some() || !self.links_that_offer().contains(&key) {
+        if !self.links_that_offer().contains(&key) {
+            return;
+        }
+        self.tell_every_wish(key);
+        if self.drain.is_some() {
             return;
         }
         if let Some(connection) = self.mesh.links.get(key).and_then(|link| link.connection) {

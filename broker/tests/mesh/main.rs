@@ -5,6 +5,7 @@
 
 mod breaks;
 mod calls;
+mod events;
 mod rights;
 #[path = "../tables/script_text.rs"]
 mod script_text;

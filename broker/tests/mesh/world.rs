@@ -293,6 +293,11 @@ impl World {
             match output {
                 Output::Send { to, frame, data } => self.sent(server, to, Said::Server(&frame), &data),
                 Output::Say { to, frame, data } => self.sent(server, to, Said::Client(&frame), &data),
+                Output::SendAll { to, frame, data } => {
+                    for to in to {
+                        self.sent(server, to, Said::Server(&frame), &data);
+                    }
+                }
                 Output::Close { connection } => self.closed(server, connection),
                 Output::Note(note) => self.server(server).notes.push(note),
                 Output::Drained { .. } => self.server(server).drained = true,

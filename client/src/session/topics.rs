@@ -112,7 +112,7 @@ impl Topics {
             let Ok(topic) = Pattern::new(&**pattern) else { continue };
             let group = group.as_deref().map(Text::Borrowed);
             let frame = match subscription.wanted {
-                true => ClientFrame::from(Subscribe { topic, group }),
+                true => ClientFrame::from(Subscribe { topic, group, path: None }),
                 false => ClientFrame::from(Unsubscribe { topic, group }),
             };
             frame.write(b"", out);

@@ -32,7 +32,7 @@ pub use answer::{Answer, AnswerError};
 pub use cancel::{Cancel, CancelDelivery};
 pub use deliver::Deliver;
 pub use error::{About, ErrorNotice};
-pub use event::Event;
+pub use event::{Course, Event};
 pub use goaway::Goaway;
 pub use hello::Hello;
 pub use link::LinkFrame;

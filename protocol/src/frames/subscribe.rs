@@ -2,7 +2,8 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
-use crate::limits::NAME_BYTES_MAX;
+use crate::ids::NodeId;
+use crate::limits::{HOPS_MAX, NAME_BYTES_MAX};
 use crate::malformed::Wrong;
 use crate::names::Pattern;
 use crate::text::Text;
@@ -41,10 +42,42 @@ macro_rules! about_a_subscription {
     };
 }
 
-about_a_subscription! {
-    /// A client wants the events of these topics from now on.
-    Subscribe, "subscribe"
+/// A client wants the events of these topics from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe<'a> {
+    /// The topic, or a pattern of topics.
+    pub topic: Pattern<'a>,
+    /// The queue group: of its members, one gets each event.
+    pub group: Option<Text<'a>>,
+    /// Only of servers: those on the way to the nearest subscriber, the sender first.
+    pub path: Option<Vec<NodeId>>,
 }
+
+impl<'a> Kind<'a> for Subscribe<'a> {
+    const TYPE: &'static str = "subscribe";
+
+    fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
+        let (mut topic, mut group, mut path) = (None, None, None);
+        while let Some(member) = members.next()? {
+            match member.name.as_str() {
+                "topic" => topic = Some(member.pattern()?),
+                "group" => group = Some(member.bounded(NAME_BYTES_MAX)?),
+                "path" => path = Some(member.ids(HOPS_MAX, NodeId::new)?),
+                _ => {}
+            }
+        }
+        Ok(Self { topic: required("topic", topic)?, group, path })
+    }
+
+    fn write(&self, head: &mut HeadWriter<'_>) {
+        head.text("topic", self.topic.as_str());
+        head.maybe_text("group", self.group.as_deref());
+        if let Some(path) = &self.path {
+            head.numbers("path", path.iter().map(|node| node.get()));
+        }
+    }
+}
+
 about_a_subscription! {
     /// A client no longer wants them.
     Unsubscribe, "unsubscribe"

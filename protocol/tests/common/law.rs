@@ -104,7 +104,7 @@ pub const CLIENT: &str = "
     release id!id
     resume holding!ids more:flag
     publish topic!topic id:id
-    subscribe topic!pattern group:name
+    subscribe topic!pattern group:name path:path
     unsubscribe topic!pattern group:name
     ack replies!count
     ping
@@ -124,7 +124,7 @@ pub const SERVER: &str = "
     deliver id!id action!name from!name left!count attempt!attempts trace:name
     reply id!id error:call_error part:flag seq:seq from:name info:info gather:gather
     cancel id!id
-    event topic!topic from!name
+    event topic!topic from!name group:name course:course
     ack replies!count
     error code!name message:text id:id action:name topic:name fatal:flag
     goaway reason!text after!count elsewhere:addresses
@@ -137,6 +137,7 @@ const OBJECTS: &str = "
     handler_error code!name message:text retryable:flag
     call_error code!name message:text ran:text attempts:attempts_so_far retry_after:count fault:handler_error
     info queued!count ran:count by:name
+    course cast!id hops!count been!been
     via from!name path!path attempt!attempts holder:name home:id cast:id
     gather expected:count answered:count failed:count lost:count
 ";
@@ -217,6 +218,7 @@ fn is(value: &Tree, what: &str) -> Result<(), &'static str> {
         "topic" => name(value) && is_pattern(value, false),
         "session" => value.text().is_some_and(|t| t.len() == 32 && t.bytes().all(|b| b.is_ascii_hexdigit())),
         "ids" => list(HOLDING_MAX, &|id| id.number().is_some_and(|id| id < ID_END)),
+        "been" => list(BEEN_MAX, &|id| id.number().is_some_and(|id| id < ID_END)),
         "path" => list(HOPS_MAX, &|id| id.number().is_some_and(|id| id < ID_END)),
         "addresses" => list(ELSEWHERE_MAX, &|address| name(address)),
         "versions" => is_range(value),

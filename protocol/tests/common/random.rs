@@ -5,7 +5,9 @@
 
 use super::common::Dice;
 use answerback_protocol::frames::*;
-use answerback_protocol::limits::{ATTEMPTS_MAX, CREDIT_MAX, ELSEWHERE_MAX, HOLDING_MAX, HOPS_MAX, NAME_BYTES_MAX};
+use answerback_protocol::limits::{
+    ATTEMPTS_MAX, BEEN_MAX, CREDIT_MAX, ELSEWHERE_MAX, HOLDING_MAX, HOPS_MAX, NAME_BYTES_MAX,
+};
 use answerback_protocol::{
     ClientFrame, Code, DeliveryId, Name, NodeId, Pattern, Ran, RequestId, ServerFrame, SessionId, Text,
 };
@@ -159,7 +161,10 @@ impl Dice {
                 others: self.flag(),
             }
             .into(),
-            "subscribe" => Subscribe { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
+            "subscribe" => {
+                let (topic, group) = (self.pattern(), self.maybe(Self::name));
+                Subscribe { topic, group, path: self.maybe(Self::path) }.into()
+            }
             "unsubscribe" => Unsubscribe { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
             "ack" => Ack { replies: self.count() }.into(),
             "ping" => Ping.into(),
@@ -250,7 +255,12 @@ impl Dice {
             "reply" => self.reply().into(),
             "cancel" => CancelDelivery { id: self.delivery_id() }.into(),
             "event" => {
-                Event { topic: self.topic().into_text(), from: self.name(), group: self.maybe(Self::name) }.into()
+                let course = self.maybe(|dice| {
+                    let been = (0..dice.below(BEEN_MAX + 1)).map(|_| dice.node()).collect();
+                    Box::new(Course { cast: dice.request_id(), hops: dice.count(), been })
+                });
+                let (topic, from) = (self.topic().into_text(), self.name());
+                Event { topic, from, group: self.maybe(Self::name), course }.into()
             }
             "ack" => Ack { replies: self.count() }.into(),
             "error" => self.notice().into(),

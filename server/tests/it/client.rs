@@ -91,7 +91,10 @@ impl Client {
     }
 
     pub(crate) fn subscribe(&mut self, topic: &str) {
-        self.say(&ClientFrame::Subscribe(Subscribe { topic: Pattern::new(topic).unwrap(), group: None }), b"");
+        self.say(
+            &ClientFrame::Subscribe(Subscribe { topic: Pattern::new(topic).unwrap(), group: None, path: None }),
+            b"",
+        );
     }
 
     pub(crate) fn publish(&mut self, id: u64, topic: &str, data: &[u8]) {

@@ -1,0 +1,228 @@
+//! Events across servers: who wants which topics, and the course of an event.
+//!
+//! A server subscribes at another one, like any client, to what its own clients and the servers behind it want: once for each pattern, and for each queue group.
+//! Such a subscription carries the servers on the way to the nearest client that wants it, as an offer does, so it goes in no circle. An event is given to
+//! the servers that want it, and says which servers have it: so it crosses each link once, or is known again by its number where two ways meet.
+
+use super::Link;
+use crate::broker::Broker;
+use crate::input::ConnectionId;
+use crate::session::Session;
+use crate::tables::Key;
+use answerback_protocol::frames::{Course, Event, Subscribe, Unsubscribe};
+use answerback_protocol::limits::BEEN_MAX;
+use answerback_protocol::names::Pattern;
+use answerback_protocol::{NodeId, Payload, RequestId, Text};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Numbers of events that are remembered, to know one that comes again: it does within moments, so these are the events of about as long.
+const SEEN_MAX: usize = 16_384;
+
+/// A pattern, and the queue group if it is for one.
+pub(super) type Wish = (Arc<str>, Option<Arc<str>>);
+
+/// What is known of events between servers.
+#[derive(Default)]
+pub(super) struct Events {
+    /// Wishes that may have changed since others were told.
+    changed: BTreeSet<Wish>,
+    seen: BTreeSet<u64>,
+    seen_in_order: VecDeque<u64>,
+    /// Numbers given to events.
+    last: u64,
+}
+
+/// What a link says of wishes.
+#[derive(Default)]
+pub(super) struct Wishes {
+    /// What the other server wants, and the way to who wants it.
+    theirs: BTreeMap<Wish, Vec<NodeId>>,
+    /// What the other was told, on this connection.
+    told: BTreeMap<Wish, Vec<NodeId>>,
+}
+
+impl Wishes {
+    pub(super) fn new_connection(&mut self) {
+        self.told.clear();
+    }
+}
+
+impl Events {
+    /// Whether an event has come here before. It is remembered.
+    fn is_seen(&mut self, cast: u64) -> bool {
+        if !self.seen.insert(cast) {
+            return true;
+        }
+        self.seen_in_order.push_back(cast);
+        if self.seen_in_order.len() > SEEN_MAX
+            && let Some(oldest) = self.seen_in_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        false
+    }
+}
+
+impl Broker {
+    /// A server subscribes. Whether that can be believed: a way that leads over this server cannot.
+    pub(crate) fn server_wishes(&mut self, session: Key<Session>, subscribe: &Subscribe<'_>) -> bool {
+        let Some(key) = self.link_of_session(session) else { return subscribe.path.is_none() };
+        let path = subscribe.path.clone().unwrap_or_default();
+        let Some(link) = self.mesh.links.get_mut(key) else { return false };
+        let is_sound = path.first() == Some(&link.node)
+            && path.len() <= self.settings.max_hops
+            && !path.contains(&self.settings.node)
+            && !subscribe.topic.as_str().starts_with('$');
+        if is_sound {
+            let wish = wish_of(subscribe.topic.as_str(), subscribe.group.as_deref());
+            link.wishes.theirs.insert(wish.clone(), path);
+            self.wish_changed(wish);
+        }
+        is_sound
+    }
+
+    /// A server, or any client, wants this no more.
+    pub(crate) fn wishes_no_more(&mut self, session: Key<Session>, pattern: &str, group: Option<&str>) {
+        let wish = wish_of(pattern, group);
+        if let Some(link) = self.link_of_session(session).and_then(|link| self.mesh.links.get_mut(link)) {
+            link.wishes.theirs.remove(&wish);
+        }
+        self.wish_changed(wish);
+    }
+
+    /// Who wants this has changed.
+    pub(crate) fn wish_changed(&mut self, wish: Wish) {
+        if self.mesh.links.len() > 0 && !wish.0.starts_with('$') {
+            self.mesh.events.changed.insert(wish);
+            self.look_at_mesh_soon();
+        }
+    }
+
+    /// Tells others what is wanted now.
+    pub(super) fn wishes_due(&mut self) {
+        for wish in std::mem::take(&mut self.mesh.events.changed) {
+            for link in self.links_that_offer() {
+                self.tell_wish(link, &wish);
+            }
+        }
+    }
+
+    /// A link is up: everything that is wanted is told.
+    pub(super) fn tell_every_wish(&mut self, link: Key<Link>) {
+        let sessions = self.sessions.iter().flat_map(|(_, session)| session.subscriptions.iter());
+        let all: BTreeSet<Wish> = sessions.filter(|(pattern, _)| !pattern.starts_with('$')).cloned().collect();
+        for wish in &all {
+            self.tell_wish(link, wish);
+        }
+    }
+
+    fn tell_wish(&mut self, key: Key<Link>, wish: &Wish) {
+        let path = self.way_to_wish(key, wish);
+        let Some(link) = self.mesh.links.get_mut(key) else { return };
+        let Some(connection) = link.connection else { return };
+        if link.wishes.told.get(wish) == path.as_ref() {
+            return;
+        }
+        let Ok(topic) = Pattern::new(Arc::clone(&wish.0)) else { return };
+        let group = wish.1.clone().map(Text::from);
+        if let Some(path) = path {
+            link.wishes.told.insert(wish.clone(), path.clone());
+            self.say(connection, Subscribe { topic, group, path: Some(path) }, Payload::NONE);
+        } else {
+            link.wishes.told.remove(wish);
+            self.say(connection, Unsubscribe { topic, group }, Payload::NONE);
+        }
+    }
+
+    /// The servers on the way to the nearest client that wants this, as another server is told; none if nobody does but servers that it reaches without this one.
+    fn way_to_wish(&self, key: Key<Link>, wish: &Wish) -> Option<Vec<NodeId>> {
+        let to = self.mesh.links.get(key)?.node;
+        let mut nearest: Option<&[NodeId]> = None;
+        for session in self.topics.subscribers(&wish.0, wish.1.as_deref()) {
+            let way = match self.link_of_session(session) {
+                None => &[],
+                Some(link) if link == key => continue,
+                Some(link) => {
+                    let way = self.mesh.links.get(link).and_then(|link| link.wishes.theirs.get(wish));
+                    let Some(way) = way else { continue };
+                    if way.contains(&to) || way.len() >= self.settings.max_hops {
+                        continue;
+                    }
+                    way.as_slice()
+                }
+            };
+            if nearest.is_none_or(|nearest| way.len() < nearest.len()) {
+                nearest = Some(way);
+            }
+        }
+        nearest.map(|way| std::iter::once(self.settings.node).chain(way.iter().copied()).collect())
+    }
+
+    /// An event that another server passes on.
+    pub(super) fn event_came(&mut self, event: &Event<'_>, data: &Payload) {
+        let Some(course) = event.course.as_deref() else { return };
+        // For a group it comes apart from that for everybody.
+        let group = event.group.as_ref().map_or(0, |group| crate::dispatch::mix(group.len() as u64 + 1));
+        if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(course.cast.get() ^ group) {
+            return;
+        }
+        let from: Arc<str> = Arc::from(event.from.as_str());
+        self.emit_on(event.topic.as_str(), &from, data, event.group.as_deref(), course);
+    }
+
+    /// What an event of a client of this server says to others.
+    pub(crate) fn begin_course(&mut self) -> Course {
+        self.mesh.events.last += 1;
+        let seed = self.settings.secrets.tables ^ self.settings.node.get().rotate_left(32);
+        let cast = RequestId::truncated(crate::dispatch::mix(seed ^ self.mesh.events.last));
+        Course { cast, hops: 0, been: Vec::new() }
+    }
+
+    /// Of the servers that want an event for a group, those with the shortest way to a member, without those that have it.
+    pub(crate) fn nearest_with(
+        &self,
+        group: &Arc<str>,
+        servers: &BTreeSet<Key<Session>>,
+        course: &Course,
+    ) -> Vec<Key<Session>> {
+        let (mut least, mut nearest) = (usize::MAX, Vec::new());
+        for &session in servers {
+            let link = self.link_of_session(session).and_then(|link| self.mesh.links.get(link));
+            let Some(link) = link.filter(|link| link.is_up && !course.been.contains(&link.node)) else { continue };
+            let ways = link.wishes.theirs.iter().filter(|((_, of), _)| of.as_ref() == Some(group));
+            let way = ways.map(|(_, way)| way.len()).min().unwrap_or(usize::MAX);
+            if way < least {
+                (least, nearest) = (way, Vec::new());
+            }
+            if way == least {
+                nearest.push(session);
+            }
+        }
+        nearest
+    }
+
+    /// The connections of servers among those who want an event, each with its node, and what they are told of its course. Servers that have it are left out.
+    pub(crate) fn further(&self, servers: &[Key<Session>], course: &Course) -> (Vec<ConnectionId>, Option<Course>) {
+        if course.hops as usize >= self.settings.max_hops {
+            return (Vec::new(), None);
+        }
+        let mut been = course.been.clone();
+        been.push(self.settings.node);
+        let mut to = Vec::new();
+        for &session in servers {
+            let link = self.link_of_session(session).and_then(|link| self.mesh.links.get(link));
+            let Some((link, connection)) = link.and_then(|link| Some((link, link.connection?))) else { continue };
+            if !been.contains(&link.node) {
+                been.push(link.node);
+                to.push(connection);
+            }
+        }
+        been.truncate(BEEN_MAX);
+        (to, Some(Course { cast: course.cast, hops: course.hops + 1, been }))
+    }
+}
+
+fn wish_of(pattern: &str, group: Option<&str>) -> Wish {
+    (Arc::from(pattern), group.map(Arc::from))
+}
