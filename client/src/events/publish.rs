@@ -69,7 +69,7 @@ impl Publish {
         self
     }
 
-    fn begin(self) -> Result<(Client, Event<Waiter>, Option<oneshot::Receiver<Ending>>), Error> {
+    fn begin(self) -> Result<Stage, Error> {
         if Pattern::topic(&*self.topic).is_err() {
             let message = format!(
                 "{}: a topic is 1 to 255 bytes, 1 to 16 tokens between dots, none of them empty, `*` or `>`",
@@ -82,7 +82,8 @@ impl Publish {
         // The id comes with the place in the queue.
         let confirm = self.confirmed.then(|| (RequestId::truncated(0), waiter));
         let end = self.confirmed.then_some(end);
-        Ok((self.client, Event { topic: self.topic, data, to: self.to, others: self.others, confirm }, end))
+        let event = Event { topic: self.topic, data, to: self.to, others: self.others, confirm };
+        Ok(Stage::Unsaid { client: self.client, event: Some(event), end, room: None })
     }
 }
 
@@ -91,10 +92,7 @@ impl IntoFuture for Publish {
     type IntoFuture = PublishFuture;
 
     fn into_future(self) -> PublishFuture {
-        PublishFuture(match self.begin() {
-            Ok((client, event, end)) => Stage::Unsaid { client, event: Some(event), end, room: None },
-            Err(error) => Stage::Over(Err(error)),
-        })
+        PublishFuture(self.begin().unwrap_or_else(|error| Stage::Over(Err(error))))
     }
 }
 
