@@ -54,6 +54,13 @@ impl Server {
         self.process = blocking(|| Process::spawn(command));
     }
 
+    /// The same with these flags instead.
+    pub(crate) fn restarted_with(mut self, flags: &[&str]) -> Self {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self.again();
+        self
+    }
+
     /// Waits until a line of its log contains a text.
     pub(crate) fn logged(&self, text: &str) -> String {
         blocking(|| self.process.logged(text))
