@@ -116,6 +116,7 @@ impl World {
                     closing.push(connection);
                 }
                 Output::Note(note) => self.note(&note),
+                Output::Say { .. } => unreachable!("no server is dialed"),
                 Output::Drained { complete } => self.drained(complete),
             }
         }
@@ -172,6 +173,7 @@ impl World {
                 "send lost"
             }
             Note::Draining { .. } => "draining",
+            Note::PeerUp { .. } | Note::PeerDown { .. } | Note::PeerRefused { .. } => "other servers",
         };
         self.trace.count("note", word);
         self.border.noted(&mut self.ledger, self.now, note);

@@ -265,7 +265,8 @@ impl World {
                 }
                 Output::Close { connection } => self.closes(inside, connection, Disconnect::Asked, Fate::Closing),
                 Output::Drained { complete } => self.drained.send_modify(|(_, end)| *end = Some(complete)),
-                Output::Note(_) => {}
+                // There is one broker here, and it dials nobody.
+                Output::Note(_) | Output::Say { .. } => {}
             }
         }
         let due = inside.broker.as_ref().and_then(Broker::poll_timeout);
