@@ -148,14 +148,19 @@ fn mistakes_about_peers_are_told_at_the_start() {
     let place = Place::new();
     let (one, two) = (key("one", 1), key("two", 2));
     let keys = keys_file(&place, &[(&one, "peer = true"), (&two, "peer = true")]);
-    let base = ["--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", "/nonexistent/x"];
-    let said = |flags: &[&str]| run(&[&base[..], flags].concat(), &[]);
-    let told =
-        said(&["--peer", "broker2", "--peer", "10.0.0.2:7040", "--max-hops", "9", "--peer", "a:1,key-file=/nowhere"]);
-    assert_eq!(told.code, Some(78), "{}", told.err);
-    for words in ["`broker2` is not host:port", "10.0.0.2:7040 is on another machine", "1 to 8", "/nowhere"] {
-        assert!(told.err.contains(words), "{words}: {}", told.err);
+    for (flags, all) in [
+        (
+            &["--peer", "broker2", "--peer", "10.0.0.2:7040", "--max-hops", "9"][..],
+            &["`broker2` is not host:port", "10.0.0.2:7040 is on another machine", "--peer-key-file", "1 to 8"][..],
+        ),
+        (&["--peer", "a:1,key-file=/nowhere", "--max-hops", "many"], &["cannot read /nowhere", "`many` is not"]),
+        (&["--peer", "127.0.0.1:9", "--keys", &keys], &["of the many keys of --keys"]),
+    ] {
+        let base = ["--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", "/nonexistent/x"];
+        let told = run(&[&base[..], flags].concat(), &[]);
+        assert_eq!(told.code, Some(78), "{}", told.err);
+        for words in all {
+            assert!(told.err.contains(words), "{words}: {}", told.err);
+        }
     }
-    let told = said(&["--peer", "127.0.0.1:9", "--keys", &keys]);
-    assert!(told.code == Some(78) && told.err.contains("--peer-key-file"), "{}", told.err);
 }

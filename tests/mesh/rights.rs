@@ -59,7 +59,7 @@ async fn call_serve_and_admin_across_servers() {
     denied(&soon("a refusal", idler.serve("work", who)).await.map(drop).unwrap_err());
     // Lists of the whole mesh are for those with `admin`.
     let told: Value = soon("an answer", caller.call("$peers", ())).await.unwrap();
-    assert_eq!(told["peers"][0]["server"], "mesh/two", "{told}");
+    assert_eq!(told["peers"][0]["server"], "two", "{told}");
     for action in ["$peers", "$actions"] {
         denied(&soon("a refusal", other.call::<Value>(action, ())).await.unwrap_err());
     }
