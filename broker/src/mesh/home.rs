@@ -44,9 +44,9 @@ pub(super) fn node_of(name: &str) -> Option<NodeId> {
 /// How much a server is the home of a key. Every server must find the same, so the hash has no secret.
 fn weight(node: NodeId, action: &str, holder: Option<&str>, key: &str) -> u64 {
     let mut hasher = SipHasher13::new();
-    hasher.write_u64(node.get());
+    hasher.write(&node.get().to_le_bytes());
     for part in [action, holder.unwrap_or(""), key] {
-        hasher.write_usize(part.len());
+        hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part.as_bytes());
     }
     hasher.finish()
