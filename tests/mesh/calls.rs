@@ -236,3 +236,19 @@ async fn a_broadcast_over_a_ring_of_four_reaches_each_handler_once() {
         assert_eq!(runs.load(Ordering::Relaxed) as usize, 5 * (nth + 1));
     }
 }
+
+/// What a client may just say fits on a link, where its head is another one; there and back, in the clear.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_frame_passes_a_link() {
+    let (_servers, [one, two]) = pair().await;
+    let back = |context: Context, text: String| async move {
+        let _ = context.caller();
+        answerback::Ok(text)
+    };
+    two.serve("back", back).await.unwrap();
+    until_offered(&one, "back", 1).await;
+    // The frame's limit, less a head as it is usual, the quotes, and the length of the head.
+    let text = "x".repeat((8 << 20) - 4_096 - 8);
+    let told: String = soon("an answer", one.call("back", &text)).await.unwrap();
+    assert!(told == text);
+}
