@@ -6,6 +6,8 @@
 //!  wire    a call over loopback                the server in a process of its own, beside a relay as the limit
 //!  client  the client library                  beside clients that are written by hand, on the same server
 //!  idle    connections that do nothing         the server in a process of its own
+//!  fanout  events to many subscribers     the server in a process of its own, beside nats-server
+//!  matching  who wants an event            the pure core
 //!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
 //!  strangers  a crowd at the port              the server in a process of its own, with keys
@@ -19,10 +21,12 @@ mod allocations;
 mod codec;
 mod core_alone;
 mod durable;
+mod fanout;
 mod folder;
 mod idle;
 mod library;
 mod machine;
+mod matching;
 mod process;
 mod store;
 mod strangers;
@@ -56,6 +60,10 @@ enum Question {
     Client(library::Arguments),
     /// Memory of idle connections, and what they cost those that are busy
     Idle(idle::Arguments),
+    /// Events from one publisher to several subscribers, beside nats-server
+    Fanout(fanout::Arguments),
+    /// The pure core alone: ns per event among many subscriptions
+    Matching(matching::Arguments),
     /// Requests that are on disk before they count, beside JetStream and Redis
     Durable(durable::Arguments),
     /// What a store with much in it costs: restarts, snapshots, and what is left when it was emptied
@@ -74,6 +82,8 @@ fn main() -> ExitCode {
         Question::Wire(arguments) => wire::run(&arguments),
         Question::Client(arguments) => library::run(&arguments),
         Question::Idle(arguments) => idle::run(&arguments),
+        Question::Fanout(arguments) => fanout::run(&arguments),
+        Question::Matching(arguments) => matching::run(&arguments),
         Question::Durable(arguments) => durable::run(&arguments),
         Question::Store(arguments) => store::run(&arguments),
         Question::Strangers(arguments) => strangers::run(&arguments),

@@ -28,6 +28,8 @@ pub(crate) struct Action {
     /// When it was last served by anybody, if nobody serves it now.
     pub(crate) served_until: Option<Time>,
     pub(crate) rate: ServiceRate,
+    /// Whether it was said to be served, while somebody listens for that.
+    pub(crate) online: bool,
     /// Not before this time is the next delivery, if there is a dispatch interval.
     pub(crate) next_dispatch: Time,
     /// Whether an alarm for that is set.
@@ -57,6 +59,7 @@ impl Action {
             turn: 0,
             served_until: None,
             rate: ServiceRate::new(),
+            online: false,
             next_dispatch: Time::default(),
             dispatch_armed: false,
         }

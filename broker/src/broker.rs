@@ -250,6 +250,7 @@ impl Broker {
 
     fn frame(&mut self, connection: ConnectionId, frame: ClientFrame<'_>, data: Payload) {
         self.counts.frames_in += 1;
+        self.counts.data_in += data.len() as u64;
         let Some(session) = self.heard(connection) else {
             return self.first_frame(connection, &frame);
         };
@@ -276,6 +277,7 @@ impl Broker {
     /// Sends a frame to a connection.
     pub(crate) fn send(&mut self, to: ConnectionId, frame: impl Into<ServerFrame<'static>>, data: Payload) {
         self.counts.frames_out += 1;
+        self.counts.data_out += data.len() as u64;
         self.out.push_back(Output::Send { to, frame: frame.into(), data });
     }
 

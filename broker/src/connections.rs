@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     spoke: Option<Time>,
     /// Whether it was told that it will be closed; nothing it says counts any more.
     closing: bool,
+    /// Why it ends, in a word, once that is known.
+    why: Option<&'static str>,
     heard: Time,
     pinged: bool,
     /// When its alarm for silence rings.
@@ -49,6 +51,7 @@ impl Broker {
             link: None,
             spoke: None,
             closing: false,
+            why: None,
             heard: self.now,
             pinged: false,
             alarm,
@@ -161,7 +164,21 @@ impl Broker {
         let notice = ErrorNotice { code, message: Text::from(message.clone()), about: None, fatal: true };
         self.send(id, notice, Payload::NONE);
         self.out.push_back(Output::Note(Note::ConnectionRefused { connection: id, code, message }));
+        self.closes_for(id, code.as_str());
         self.close(id);
+    }
+
+    /// Remembers why a connection ends. The first reason counts.
+    pub(crate) fn closes_for(&mut self, id: ConnectionId, why: &'static str) {
+        if let Some(connection) = self.connection(id) {
+            connection.why.get_or_insert(why);
+        }
+    }
+
+    /// Why a connection ends, in a word.
+    pub(crate) fn why_closed(&self, id: ConnectionId) -> &'static str {
+        let connection = self.connections.get(id.place()).and_then(Option::as_ref);
+        connection.and_then(|connection| connection.why).unwrap_or("bye")
     }
 
     /// A session goes on without this connection.
@@ -194,12 +211,19 @@ impl Broker {
         self.orphan_receipts(id);
         self.link_down(id);
         self.unset_alarms(id);
+        let lost = match reason {
+            Disconnect::ByPeer => "lost",
+            Disconnect::Slow => "slow",
+            Disconnect::Asked => "closed",
+        };
+        self.closes_for(id, lost);
+        let session = self.connections[id.place()].as_mut().and_then(|connection| connection.session.take());
+        if let Some(session) = session {
+            self.detach(session);
+        }
         let Some(connection) = self.connections[id.place()].take() else { return };
         if let Some(holder) = &connection.holder {
             self.belongings.closed(holder, id);
-        }
-        if let Some(session) = connection.session {
-            self.detach(session);
         }
     }
 

@@ -16,6 +16,10 @@ pub struct Counts {
     pub frames_in: u64,
     /// Frames sent.
     pub frames_out: u64,
+    /// Bytes of data that arrived in them.
+    pub data_in: u64,
+    /// Bytes of data sent.
+    pub data_out: u64,
     /// Requests that arrived, refused ones included.
     pub requests: u64,
     /// Sends among them that were accepted.

@@ -10,6 +10,7 @@ use crate::tables::Key;
 use crate::time::Time;
 use answerback_protocol::frames::Goaway;
 use answerback_protocol::{Payload, Text};
+use serde_json::json;
 
 /// A drain that has begun.
 pub(crate) struct Drain {
@@ -36,6 +37,10 @@ impl Broker {
         self.alarms.set(deadline, Alarm::Drain);
         self.save_doubts();
         self.withdraw_offers();
+        self.tell_of(
+            "server.draining",
+            |broker| json!({ "server": &broker.settings.server, "deadline_ms": broker.now.millis_until(deadline) }),
+        );
         self.send_everybody_away();
         let waiting = self.waiting();
         let (sends, calls): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&key| self.is_send(key));

@@ -1,9 +1,12 @@
 //! Publish and subscribe: an event goes to whoever wants its topic now, and is kept for nobody.
 
 use crate::broker::Broker;
+use crate::input::ConnectionId;
+use crate::output::Output;
 use crate::rights::{Right, is_reserved};
 use crate::session::Session;
 use crate::tables::Key;
+use crate::words;
 use answerback_protocol::frames::{About, Accepted, Event, Publish, Subscribe, Subscribed, Unsubscribe, Unsubscribed};
 use answerback_protocol::{Code, Payload, Text};
 use std::collections::BTreeSet;
@@ -33,11 +36,18 @@ impl Broker {
             }
             return;
         }
+        let (client, events) = (session.client, session.events);
         if session.subscriptions.insert(wanted) {
+            let was_watched = self.is_watched();
+            self.topics.introduce(client, key);
             self.topics.add(&pattern, group, key);
+            if !was_watched && self.is_watched() {
+                self.begin_watching();
+            }
         }
         let Subscribe { topic, group } = subscribe;
-        self.tell(key, Subscribed { topic: topic.into_static(), group: group.map(Text::into_static) });
+        let (topic, group) = (topic.into_static(), group.map(Text::into_static));
+        self.tell(key, Subscribed { topic, group, events: Some(events) });
     }
 
     pub(crate) fn unsubscribe(&mut self, key: Key<Session>, unsubscribe: Unsubscribe<'_>) {
@@ -45,6 +55,9 @@ impl Broker {
         let pattern: Arc<str> = Arc::from(unsubscribe.topic.as_str());
         let group: Option<Arc<str>> = unsubscribe.group.as_ref().map(|group| Arc::from(group.as_str()));
         if session.subscriptions.remove(&(Arc::clone(&pattern), group.clone())) {
+            if session.subscriptions.is_empty() {
+                self.topics.dismiss(session.client);
+            }
             self.topics.remove(&pattern, group.as_deref(), key);
         }
         let Unsubscribe { topic, group } = unsubscribe;
@@ -54,6 +67,7 @@ impl Broker {
     /// A session ends, and with it its subscriptions.
     pub(crate) fn unsubscribe_all(&mut self, key: Key<Session>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        self.topics.dismiss(session.client);
         for (pattern, group) in std::mem::take(&mut session.subscriptions) {
             self.topics.remove(&pattern, group.as_deref(), key);
         }
@@ -74,26 +88,79 @@ impl Broker {
             };
             return self.denied(key, text, about);
         }
-        self.emit(publish.topic.as_str(), &from, data);
-        if let Some(id) = publish.id {
-            self.tell(key, Accepted { id });
+        let sent = match publish.to {
+            None => {
+                self.emit(publish.topic.as_str(), &from, data, publish.others.then_some(key));
+                Ok(())
+            }
+            Some(client) => self.emit_to(client, publish.topic.as_str(), &from, data),
+        };
+        let Some(id) = publish.id else { return };
+        match (sent, self.sessions.get(key).and_then(|session| session.connection)) {
+            (Ok(()), _) => self.tell(key, Accepted { id }),
+            (Err(text), Some(connection)) => self.notice(connection, Code::NoHandler, text, Some(About::Id(id))),
+            (Err(_), None) => {}
         }
     }
 
-    /// Sends an event to everybody who wants its topic and is connected: once each, and once to each group.
-    fn emit(&mut self, topic: &str, from: &Arc<str>, data: &Payload) {
+    /// Sends an event to everybody who wants its topic and is connected: once each, and once for each group. Whoever is away can be told later how much it missed.
+    pub(crate) fn emit(&mut self, topic: &str, from: &Arc<str>, data: &Payload, except: Option<Key<Session>>) {
         self.counts.published += 1;
         let mut audience = self.topics.audience(topic);
-        let topic: Arc<str> = Arc::from(topic);
-        let chosen = audience.groups.values().filter_map(|members| self.one_of(members));
-        audience.all.extend(chosen);
-        for to in audience.all {
-            if let Some(connection) = self.sessions.get(to).and_then(|session| session.connection) {
-                let event = Event { topic: Arc::clone(&topic).into(), from: Arc::clone(from).into() };
-                self.counts.events += 1;
-                self.send(connection, event, data.clone());
+        if let Some(publisher) = except {
+            audience.all.remove(&publisher);
+            for members in audience.groups.values_mut() {
+                members.remove(&publisher);
             }
         }
+        if audience.all.is_empty() && audience.groups.is_empty() {
+            return;
+        }
+        let frame = |group| Event { topic: Arc::<str>::from(topic).into(), from: Arc::clone(from).into(), group };
+        let mut to = Vec::with_capacity(audience.all.len());
+        for key in audience.all {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.events += 1;
+                to.extend(session.connection);
+            }
+        }
+        self.send_all(to, frame(None), data);
+        for (group, members) in audience.groups {
+            let Some(session) = self.one_of(&members).and_then(|key| self.sessions.get_mut(key)) else { continue };
+            session.events += 1;
+            let to = session.connection.into_iter().collect();
+            self.send_all(to, frame(Some(group.into())), data);
+        }
+    }
+
+    fn send_all(&mut self, mut to: Vec<ConnectionId>, event: Event<'static>, data: &Payload) {
+        self.counts.events += to.len() as u64;
+        match to.len() {
+            0 => {}
+            1 => to.drain(..).for_each(|to| self.send(to, event.clone(), data.clone())),
+            many => {
+                self.counts.frames_out += many as u64;
+                self.counts.data_out += (many * data.len()) as u64;
+                self.out.push_back(Output::SendAll { to, frame: event.into(), data: data.clone() });
+            }
+        }
+    }
+
+    /// Sends an event to one client, or says why not.
+    fn emit_to(&mut self, client: u64, topic: &str, from: &Arc<str>, data: &Payload) -> Result<(), String> {
+        self.counts.published += 1;
+        let wish = self.topics.client(client).and_then(|key| Some((key, self.topics.wish(topic, key)?)));
+        let session = wish.and_then(|(key, group)| Some((self.sessions.get_mut(key)?, group)));
+        let there = session.and_then(|(session, group)| Some((session.connection?, session, group)));
+        let Some((connection, session, group)) = there else { return Err(words::client_not_there(client, topic)) };
+        session.events += 1;
+        let event = Event {
+            topic: Arc::<str>::from(topic).into(),
+            from: Arc::clone(from).into(),
+            group: group.map(Text::from),
+        };
+        self.send_all(vec![connection], event, data);
+        Ok(())
     }
 
     /// One connected member of a group, another one each time.

@@ -27,6 +27,7 @@
 //! | one request for many handlers | `broadcast.rs` |
 //! | one answer for many requests: idempotency keys | `keys.rs` |
 //! | topics and subscriptions | `events.rs`, `topics.rs` |
+//! | what the broker tells of its own life, `$events.>` | `life.rs` |
 //! | actions of the broker's own | `builtin.rs`, `explain.rs` |
 //! | a request must be on disk before it counts | `journal.rs` |
 //! | what changed since the last snapshot | `snapshot.rs` |
@@ -54,6 +55,7 @@ mod input;
 mod journal;
 mod kept;
 mod keys;
+mod life;
 mod mesh;
 mod orphans;
 mod output;

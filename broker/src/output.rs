@@ -25,6 +25,15 @@ pub enum Output {
         /// Its data.
         data: Payload,
     },
+    /// Write the same frame to several connections: it is worth encoding once.
+    SendAll {
+        /// To which ones, each once.
+        to: Vec<ConnectionId>,
+        /// Its head.
+        frame: ServerFrame<'static>,
+        /// Its data.
+        data: Payload,
+    },
     /// Close a connection once everything sent to it before is written.
     Close {
         /// Which one.

@@ -37,6 +37,7 @@ impl Broker {
         });
         self.tell(session, Serving { action: name.map_or(Text::Borrowed(""), Text::from) });
         self.handler_changed(handler);
+        self.look_at_action(action);
     }
 
     fn may_not_serve(&mut self, session: Key<Session>, serve: &Serve<'_>) -> Option<(Code, String)> {
@@ -90,6 +91,7 @@ impl Broker {
             record.open = false;
             let action = record.action;
             self.mesh_changed(action);
+            self.look_at_action(action);
         }
         self.end_lane(handler);
         self.handler_changed(handler);
@@ -110,6 +112,8 @@ impl Broker {
         for handler in handlers {
             if let Some(record) = self.handlers.get_mut(handler) {
                 record.open = false;
+                let action = record.action;
+                self.look_at_action(action);
             }
             self.end_lane(handler);
             self.remove_handler(handler);

@@ -52,6 +52,10 @@ pub(crate) struct Session {
     pub(crate) deliveries: Map<u64, Delivery>,
     pub(crate) serves: BTreeMap<Key<Action>, Key<Handler>>,
     pub(crate) subscriptions: BTreeSet<(Arc<str>, Option<Arc<str>>)>,
+    /// Events that were for it, whether or not they could be sent: its client knows how many it got.
+    pub(crate) events: u64,
+    /// Since when it has the connection that it has.
+    pub(crate) connected_at: Time,
     pub(crate) kept: Kept,
     /// Ids of the latest sends accepted, so that one announced again after a reconnect is not taken for a new one.
     pub(crate) accepted: VecDeque<(u64, u32)>,
@@ -98,6 +102,8 @@ impl Session {
             deliveries: map(seed),
             serves: BTreeMap::new(),
             subscriptions: BTreeSet::new(),
+            events: 0,
+            connected_at: Time::default(),
             kept: Kept::new(),
             accepted: VecDeque::new(),
         }

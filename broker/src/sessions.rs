@@ -59,6 +59,7 @@ impl Broker {
         }
         self.welcome(connection, hello, goes_on);
         self.out.push_back(Output::Note(Note::SessionOpened { connection, client, name, resumed: goes_on }));
+        self.client_came(key, goes_on);
         // What it may do may have changed while it was away.
         self.end_what_is_denied(key);
         if !resuming {
@@ -136,6 +137,11 @@ impl Broker {
     /// A session that is known comes back. If its old connection still seems open, that one is over: the client would
     /// not have made a new one.
     fn take_over(&mut self, key: Key<Session>) {
+        let replaced = self.sessions.get(key).and_then(|session| session.connection);
+        if let Some(old) = replaced {
+            self.closes_for(old, Code::Replaced.as_str());
+            self.client_goes(key);
+        }
         let Some(session) = self.sessions.get_mut(key) else { return };
         if let Some(old) = session.connection.take() {
             self.leave_connection(old);
@@ -160,6 +166,7 @@ impl Broker {
 
     /// Its connection is gone. It may come back.
     pub(crate) fn detach(&mut self, key: Key<Session>) {
+        self.client_goes(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection = None;
         session.resuming = false;
@@ -182,9 +189,11 @@ impl Broker {
         for handler in handlers {
             if let Some(record) = self.handlers.get_mut(handler) {
                 record.present = present;
-                if let Some(action) = self.actions.get_mut(record.action).filter(|_| present) {
+                let served = record.action;
+                if let Some(action) = self.actions.get_mut(served).filter(|_| present) {
                     action.rate.starts_over(self.now);
                 }
+                self.look_at_action(served);
             }
             self.handler_changed(handler);
             self.forget_if_done(handler);
@@ -258,6 +267,7 @@ impl Broker {
 
     /// Ends a session: its calls are dropped, its deliveries lost, its names forgotten.
     pub(crate) fn end_session(&mut self, key: Key<Session>) {
+        self.client_goes(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         // Nothing more is said to it, whatever its end leads to.
         session.connection = None;

@@ -3,6 +3,7 @@
 
 use crate::session::Session;
 use crate::tables::Key;
+pub use answerback_protocol::names::matches_pattern;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,6 +13,10 @@ type Subscriber = Key<Session>;
 pub(crate) struct Topics {
     root: Node,
     count: usize,
+    /// How many different patterns there are.
+    patterns: usize,
+    /// Whoever has a subscription, by public number.
+    by_client: BTreeMap<u64, Subscriber>,
 }
 
 #[derive(Default)]
@@ -40,27 +45,48 @@ pub(crate) struct Audience {
     pub(crate) groups: BTreeMap<Arc<str>, BTreeSet<Subscriber>>,
 }
 
-/// Whether a name fits a pattern: `*` is any token, and `>` at the end all that are left.
-pub fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let (mut wanted, mut tokens) = (pattern.split('.'), name.split('.'));
-    loop {
-        match (wanted.next(), tokens.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some("*"), Some(_)) => {}
-            (Some(want), Some(token)) if want == token => {}
-            _ => return false,
-        }
-    }
-}
-
 impl Topics {
     pub(crate) fn new() -> Self {
-        Self { root: Node::default(), count: 0 }
+        Self { root: Node::default(), count: 0, patterns: 0, by_client: BTreeMap::new() }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many different topics and patterns they name.
+    pub(crate) fn patterns(&self) -> usize {
+        self.patterns
+    }
+
+    /// Whether somebody wants what the broker tells of itself under this first token.
+    pub(crate) fn has_listeners(&self, first: &str) -> bool {
+        self.root.below.contains_key(first)
+    }
+
+    /// A client that can be published to by its number from now on.
+    pub(crate) fn introduce(&mut self, client: u64, who: Subscriber) {
+        self.by_client.insert(client, who);
+    }
+
+    /// It has no subscription any more.
+    pub(crate) fn dismiss(&mut self, client: u64) {
+        self.by_client.remove(&client);
+    }
+
+    /// The subscriber with this public number.
+    pub(crate) fn client(&self, client: u64) -> Option<Subscriber> {
+        self.by_client.get(&client).copied()
+    }
+
+    /// How one subscriber wants the events of a topic: with a group, or without, which comes first. Nothing if it does not.
+    pub(crate) fn wish(&self, topic: &str, who: Subscriber) -> Option<Option<Arc<str>>> {
+        let audience = self.audience(topic);
+        if audience.all.contains(&who) {
+            return Some(None);
+        }
+        audience.groups.iter().find(|(_, members)| members.contains(&who)).map(|(group, _)| Some(Arc::clone(group)))
     }
 
     /// Adds a subscription that is not there yet.
@@ -76,6 +102,7 @@ impl Topics {
             }
         }
         let interested = if rest { &mut node.rest } else { &mut node.here };
+        self.patterns += usize::from(interested.is_empty());
         match group {
             None => interested.all.insert(who),
             Some(group) => interested.groups.entry(group).or_default().insert(who),
@@ -86,7 +113,7 @@ impl Topics {
     pub(crate) fn remove(&mut self, pattern: &str, group: Option<&str>, who: Subscriber) {
         self.count -= 1;
         let tokens: Vec<_> = pattern.split('.').collect();
-        self.root.remove(&tokens, group, who);
+        self.patterns -= usize::from(self.root.remove(&tokens, group, who));
     }
 
     /// Who wants the events of a topic.
@@ -113,17 +140,18 @@ impl Node {
         }
     }
 
-    fn remove(&mut self, tokens: &[&str], group: Option<&str>, who: Subscriber) {
+    /// Whether nobody has this pattern any more.
+    fn remove(&mut self, tokens: &[&str], group: Option<&str>, who: Subscriber) -> bool {
         match tokens.split_first() {
             None => self.here.remove(group, who),
             Some((&">", _)) => self.rest.remove(group, who),
             Some((first, others)) => {
-                if let Some(node) = self.below.get_mut(*first) {
-                    node.remove(others, group, who);
-                    if node.is_empty() {
-                        self.below.remove(*first);
-                    }
+                let Some(node) = self.below.get_mut(*first) else { return false };
+                let was_last = node.remove(others, group, who);
+                if node.is_empty() {
+                    self.below.remove(*first);
                 }
+                was_last
             }
         }
     }
@@ -141,7 +169,8 @@ impl Interested {
         }
     }
 
-    fn remove(&mut self, group: Option<&str>, who: Subscriber) {
+    /// Whether nobody is left.
+    fn remove(&mut self, group: Option<&str>, who: Subscriber) -> bool {
         match group {
             None => {
                 self.all.remove(&who);
@@ -155,6 +184,7 @@ impl Interested {
                 }
             }
         }
+        self.is_empty()
     }
 
     fn is_empty(&self) -> bool {

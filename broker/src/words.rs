@@ -167,6 +167,10 @@ pub(crate) fn not_waiting(id: u64) -> String {
     format!("no request {id} of this client waits: it has been answered, or was never announced")
 }
 
+pub(crate) fn client_not_there(client: u64, topic: &str) -> String {
+    format!("client {client} is not here, or does not subscribe to `{topic}`; it got nothing")
+}
+
 pub(crate) fn no_client(client: u64) -> String {
     format!("no client {client} is here; `$sessions` lists who is")
 }

@@ -76,6 +76,23 @@ impl Failure {
         Self { exit: error.code().into(), what: error.to_string(), lines: Vec::new(), next, error: Some(error) }
     }
 
+    /// What became of an event, or of a subscription.
+    pub(crate) fn of_topic(error: Error, topic: &str) -> Self {
+        let (exit, next) = match error.code() {
+            Code::BadRequest => (Exit::Usage, "a topic is like orders.new, a pattern like 'orders.>'".to_owned()),
+            Code::NoHandler => (
+                Exit::NoHandler,
+                "`answerback call '$sessions'` shows the numbers of the clients that are here".to_owned(),
+            ),
+            Code::Denied if topic.starts_with('$') => {
+                let next = "your own topics do not start with $; to hear of $events takes the right to subscribe to it";
+                (Exit::NoServer, next.to_owned())
+            }
+            code => (code.into(), next(&error, topic)),
+        };
+        Self { exit, what: error.to_string(), lines: Vec::new(), next, error: Some(error) }
+    }
+
     /// No connection to any of these.
     pub(crate) fn no_server(error: Error, servers: &[String]) -> Self {
         let why = trouble(&error);

@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) default_timeout: Duration,
     pub(crate) max_calls: usize,
     pub(crate) max_bytes: usize,
+    pub(crate) max_publish_bytes: usize,
     pub(crate) connector: Arc<dyn Connector>,
     /// Seals every connection.
     pub(crate) key: Option<Key>,
@@ -65,6 +66,9 @@ const MAX_CALLS: usize = 4_096;
 /// 64 MiB of data of calls that wait.
 const MAX_BYTES: usize = 64 << 20;
 
+/// 1 MiB of events that wait to be written: enough for the largest writes, and little to lose.
+const MAX_PUBLISH_BYTES: usize = 1 << 20;
+
 impl Builder {
     pub(crate) fn new(address: impl Into<String>) -> Self {
         Self {
@@ -76,6 +80,7 @@ impl Builder {
                 default_timeout: DEFAULT_TIMEOUT,
                 max_calls: MAX_CALLS,
                 max_bytes: MAX_BYTES,
+                max_publish_bytes: MAX_PUBLISH_BYTES,
                 connector: Arc::new(Tcp),
                 key: None,
                 seed: None,
@@ -184,6 +189,18 @@ impl Builder {
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of published events may wait to be written; a publish beyond that waits for room. Default 1 MiB.
+    ///
+    /// ```
+    /// let builder = answerback::Client::builder("127.0.0.1:7040").max_publish_bytes(64 << 10);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn max_publish_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_publish_bytes = bytes;
         self
     }
 

@@ -3,6 +3,7 @@
 use crate::ask::{Broadcast, Call, Options, Send};
 use crate::builder::Builder;
 use crate::error::Error;
+use crate::events::{Publish, Subscribe, To};
 use crate::leave::{self, Drained};
 use crate::raw::{Raw, encode};
 use crate::serve::{Handler, Serve};
@@ -29,7 +30,7 @@ pub async fn connect(address: impl Into<String>) -> Result<Client, Error> {
 
 /// A connection to a broker that calls and serves. Cloning it is cheap; all clones are one client.
 ///
-/// The client says goodbye when its last clone and its last [`Service`](crate::Service) are dropped: what its handlers work on is dropped, and goes to others where
+/// The client says goodbye when its last clone, its last [`Service`](crate::Service) and its last [`Subscription`](crate::Subscription) are dropped: what its handlers work on is dropped, and goes to others where
 /// `attempts` allow. [`drain`](Self::drain) leaves in order. A handler that owns a clone keeps the client, which keeps the handler: such a client ends by `drain` or
 /// `close` only. A handler that makes calls takes a [`Context`](crate::Context), which does not.
 ///
@@ -161,6 +162,58 @@ impl Client {
     /// ```
     pub fn serve<H: Handler<A>, A: 'static>(&self, action: &str, handler: H) -> Serve {
         Serve::new(self.clone(), action, handler)
+    }
+
+    /// Publishes an event, anything that is JSON by serde, to whoever subscribes to the topic now. Nobody is waited for, and nothing is kept.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+    /// client.publish("orders.new", ("bolt", 3)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish(&self, topic: &str, event: impl Serialize) -> Publish {
+        Publish::new(self.clone(), topic, encode(&event))
+    }
+
+    /// Publishes JSON that is passed on as it is.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+    /// client.publish_raw("orders.new", r#"{"item":"bolt"}"#).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish_raw(&self, topic: &str, json: impl Into<Bytes>) -> Publish {
+        Publish::new(self.clone(), topic, Ok(json.into()))
+    }
+
+    /// Subscribes to a topic, or to all that fit a pattern: tokens between dots, of which `*` stands for any one and `>` at the end for all that are left. The stream has
+    /// events whose data is of the type wanted; [`Raw`] is anything.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+    /// let mut orders = client.subscribe::<(String, u32)>("orders.>").await?;
+    /// while let Some(event) = orders.next().await {
+    ///     println!("{:?}", event?.data);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe<T>(&self, pattern: &str) -> Subscribe<T> {
+        Subscribe::new(self.clone(), pattern)
+    }
+
+    /// One client, by the public number that `$sessions` and `$events.client.connected` tell, to publish to it alone.
+    ///
+    /// ```
+    /// # async fn example(client: answerback::Client) -> Result<(), answerback::Error> {
+    /// client.to(7).publish("orders.yours", "bolt").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn to(&self, client: u64) -> To {
+        To::new(self.clone(), client)
     }
 
     /// Where the client stands with its server.

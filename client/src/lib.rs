@@ -40,6 +40,8 @@
 //! | answer in parts | [`Context::part`], [`Call::stream`] |
 //! | limit how much is done at once, or how often | [`Serve::concurrency`], [`Serve::pace`] |
 //! | ask all handlers | [`Client::broadcast`] |
+//! | publish events, and hear of them | [`Client::publish`], [`Client::subscribe`], or an [`Emitter`] with listeners |
+//! | publish to one client | [`Client::to`] |
 //! | start before the server does | [`Builder::retry_first_connection`], [`Builder::start`] |
 //! | connect with a key, so that nobody on the way reads or changes anything | [`Builder::key_file`], [`Builder::key_from_environment`], [`Builder::key`] |
 //! | connect over TLS | [`Builder::tls`], with the feature `tls` |
@@ -91,6 +93,7 @@ mod builder;
 mod client;
 mod dice;
 mod error;
+mod events;
 mod fault;
 mod leave;
 mod link;
@@ -111,6 +114,7 @@ pub use ask::{
 pub use builder::Builder;
 pub use client::{Client, connect};
 pub use error::Error;
+pub use events::{Emitter, Event, Listener, Publish, PublishFuture, Subscribe, Subscription, To};
 pub use fault::Fault;
 pub use leave::Drained;
 #[cfg(feature = "tls")]

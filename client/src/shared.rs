@@ -16,6 +16,7 @@ use crate::builder::Settings;
 use crate::client::{Client, Handle};
 use crate::dice::Dice;
 use crate::error::Error;
+use crate::events::Book;
 use crate::link::{self, Link, LinkNumber, Order, Rota};
 use crate::serve::Services;
 use crate::session::{Ask, Caller as _, Ending, Identity, Limits, Session};
@@ -45,6 +46,8 @@ pub(crate) struct Inside {
     /// Never empty while the client is open. The last one is where new calls go; those before it finish what they have.
     pub(crate) links: Vec<Link>,
     pub(crate) services: Services,
+    /// Who hears of which topics.
+    pub(crate) book: Book,
     pub(crate) dice: Dice,
     next_link: u64,
     next_request: u64,
@@ -52,6 +55,15 @@ pub(crate) struct Inside {
     pub(crate) closed: Option<Error>,
     /// Whether the client leaves, which is told instead of what its links do.
     draining: bool,
+}
+
+impl Inside {
+    /// A number that no request and no event of this client has had.
+    pub(crate) fn next_request(&mut self) -> u64 {
+        let number = self.next_request;
+        self.next_request += 1;
+        number
+    }
 }
 
 impl Shared {
@@ -69,6 +81,7 @@ impl Shared {
             inside: Mutex::new(Inside {
                 links: Vec::new(),
                 services: Services::default(),
+                book: Book::default(),
                 dice,
                 next_link: 0,
                 next_request: 1,
@@ -107,6 +120,7 @@ impl Shared {
         for (action, credit) in inside.services.served() {
             session.serve(&action, credit);
         }
+        inside.book.topics().for_each(|topic| session.subscribe(topic));
         Ok(session)
     }
 
@@ -133,8 +147,7 @@ impl Shared {
             waiter.end(Ending { result, info: None, counts: None });
             return None;
         }
-        let id = RequestId::truncated(inside.next_request);
-        inside.next_request += 1;
+        let id = RequestId::truncated(inside.next_request());
         // While it is not closed, there is a link.
         let link = inside.links.last_mut()?;
         link.session.ask(ask.asked, id, ask, waiter);
@@ -230,6 +243,7 @@ impl Shared {
             inside.services.cut_off(Some(link.number));
         }
         inside.services.give_up(&error);
+        inside.book.give_up(&error, why.is_some());
         inside.closed = Some(error);
         self.state.send_replace(State::Closed { why });
     }

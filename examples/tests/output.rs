@@ -7,8 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const EXAMPLES: [&str; 9] =
-    ["hello", "workers", "ttl_queue", "broadcast", "cancel", "graceful_shutdown", "typed_errors", "durable", "sealed"];
+const EXAMPLES: [&str; 9] = [
+    "hello",
+    "workers",
+    "ttl_queue",
+    "broadcast",
+    "emitter",
+    "cancel",
+    "graceful_shutdown",
+    "typed_errors",
+    "durable",
+    "sealed",
+];
 
 /// An example is short, to read and to run.
 const LINES_MAX: usize = 60;

@@ -82,6 +82,24 @@ impl<'a> Pattern<'a> {
     }
 }
 
+/// Whether a topic fits a pattern: `*` is any token, a last `>` all that are left, and in first place neither stands for what starts with `$`.
+pub fn topic_fits(pattern: &str, topic: &str) -> bool {
+    (!topic.starts_with('$') || pattern.starts_with('$')) && matches_pattern(pattern, topic)
+}
+
+/// Whether a name fits a pattern: `*` is any token, and `>` at the end all that are left.
+pub fn matches_pattern(pattern: &str, topic: &str) -> bool {
+    let (mut wanted, mut tokens) = (pattern.split('.'), topic.split('.'));
+    loop {
+        match (wanted.next(), tokens.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(want), Some(token)) if want == token => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Whether `text` has 1 to `most` bytes and no control characters: what every name, key and code on the wire must be. Writers do not check it.
 pub fn is_sound(text: &str, most: usize) -> bool {
     !text.is_empty() && text.len() <= most && !has_control(text)
@@ -108,6 +126,18 @@ mod tests {
         }
         for wrong in ["", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(256)] {
             assert_eq!(Name::new(wrong), Err(Problem::NotAName { most: 255 }), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_fits_a_pattern_token_by_token() {
+        for (pattern, topic) in
+            [("a.b", "a.b"), ("a.*", "a.b"), ("a.>", "a.b.c"), (">", "a"), ("$events.>", "$events.x")]
+        {
+            assert!(topic_fits(pattern, topic), "{pattern} {topic}");
+        }
+        for (pattern, topic) in [("a", "a.b"), ("a.*", "a"), ("a.>", "a"), (">", "$events.x"), ("*.x", "$events.x")] {
+            assert!(!topic_fits(pattern, topic), "{pattern} {topic}");
         }
     }
 

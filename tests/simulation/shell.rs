@@ -111,6 +111,7 @@ impl World {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.send(to, &frame, &data),
+                Output::SendAll { to, frame, data } => to.into_iter().for_each(|to| self.send(to, &frame, &data)),
                 Output::Close { connection } => {
                     self.border.disconnected(self.now, connection);
                     closing.push(connection);

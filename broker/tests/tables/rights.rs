@@ -222,6 +222,7 @@ fn names_of_the_broker_need_admin_or_a_grant_that_names_them() {
         holder watch call=$stats subscribe=$events.*
         mon is watch
         mon > {"type":"request","id":1,"action":"$stats"}
+        ops < {"type":"event","topic":"$events.client.connected","from":"server1"} …
         mon < {"type":"reply","id":1,"error":null} …
         mon > {"type":"request","id":2,"action":"$sessions"}
         mon < {"type":"reply","id":2,"error":{"code":"denied"}}

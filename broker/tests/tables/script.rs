@@ -273,6 +273,7 @@ impl Stage {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.sent(to, &frame, &data),
+                Output::SendAll { to, frame, data } => to.into_iter().for_each(|to| self.sent(to, &frame, &data)),
                 Output::Close { connection } => {
                     if let Some(client) = self.clients.values_mut().find(|client| client.connection == connection) {
                         client.closed = true;

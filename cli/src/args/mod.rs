@@ -3,6 +3,7 @@
 
 mod bench;
 mod call;
+mod events;
 mod keys;
 mod look;
 mod secure;
@@ -11,6 +12,7 @@ mod store;
 
 pub(crate) use bench::Bench;
 pub(crate) use call::{Call, Send};
+pub(crate) use events::{Publish, Subscribe};
 pub(crate) use keys::{Keygen, Keys, KeysCheck, KeysCommand, Reload};
 pub(crate) use look::{Check, Completions, Explain, Ls, Man, Peers, SortBy, Top};
 pub(crate) use secure::Secure;
@@ -95,6 +97,10 @@ pub(crate) enum Command {
     Send(Send),
     /// Answer calls of an action
     Serve(Serve),
+    /// Publish an event to whoever subscribes now
+    Publish(Publish),
+    /// Print events of a topic as they come
+    Subscribe(Subscribe),
     /// List who serves what, and what waits
     Ls(Ls),
     /// List the other servers that a server is linked with

@@ -13,10 +13,12 @@ mod keys;
 mod ls;
 mod man;
 mod peers;
+mod publish;
 mod reload;
 mod send;
 mod serve;
 mod store;
+mod subscribe;
 mod timeline;
 mod top;
 
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Call(args) => alone(call::run(common, args)),
         Command::Send(args) => alone(send::run(common, args)),
         Command::Serve(args) => alone(serve::run(common, args)),
+        Command::Publish(args) => alone(publish::run(common, args)),
+        Command::Subscribe(args) => alone(subscribe::run(common, args)),
         Command::Ls(args) => alone(ls::run(common, args)),
         Command::Peers(args) => alone(peers::run(common, args)),
         Command::Top(args) => alone(top::run(common, args)),

@@ -7,6 +7,7 @@ mod bench;
 mod broadcast;
 mod call;
 mod drain;
+mod events;
 mod exec;
 mod keys;
 mod look;

@@ -38,6 +38,10 @@ impl Task {
                     None => inside.release(self.number, id),
                 }
             }
+            Event::Topic(event) => inside.book.event(event),
+            Event::Missed(events) => inside.book.missed(events),
+            Event::Subscribed(topic) => inside.book.confirmed(&topic),
+            Event::SubscribeRefused { topic, error } => inside.book.refused(&topic, &error),
             Event::CancelDelivery(id) => inside.services.cancel(self.number, id),
             Event::Goaway { reason, after, elsewhere } => {
                 tracing::info!(address, reason = %reason.escape_debug(), after_ms = after.as_millis() as u64, "the server leaves");
@@ -55,6 +59,7 @@ impl Task {
         let Some(going) = link.going.take() else { return };
         link.order = Order::Retire;
         link.session.unserve_all();
+        link.session.unsubscribe_all();
         // Without randomness for a session there can be no other link; this one then ends with its server.
         let Ok(next) = self.shared.add_link(inside) else { return };
         inside.pass_on_unsaid(self.number);
@@ -102,8 +107,11 @@ impl Inside {
         if self.is_current(number) {
             return;
         }
-        let unsaid = self.link(number).map(|link| link.session.take_unsaid()).unwrap_or_default();
-        let Some(current) = self.links.last_mut().filter(|_| !unsaid.is_empty()) else { return };
+        let Some(link) = self.link(number) else { return };
+        let (unsaid, unpublished) = (link.session.take_unsaid(), link.session.take_unpublished());
+        let nothing = unsaid.is_empty() && unpublished.is_empty();
+        let Some(current) = self.links.last_mut().filter(|_| !nothing) else { return };
+        unpublished.into_iter().for_each(|publish| current.session.publish(publish));
         for (id, ask, caller) in unsaid {
             current.session.take_over(id, ask, caller);
         }
@@ -149,6 +157,7 @@ impl Shared {
         for (id, ask, caller) in old.take_unsaid() {
             link.session.take_over(id, ask, caller);
         }
+        old.take_unpublished().into_iter().for_each(|publish| link.session.publish(publish));
         old.give_up(answerback_protocol::Code::Disconnected, "the server acknowledged nothing, so the session ended");
         inside.services.cut_off(Some(number));
         inside.settle_endings();

@@ -40,6 +40,9 @@ impl<C: Caller> Session<C> {
         match frame {
             ServerFrame::Reply(reply) => self.replied(now, reply, data),
             ServerFrame::Accepted(accepted) => self.accepted(accepted.id),
+            ServerFrame::Event(event) => self.topics.event(&event, data, &mut self.events),
+            ServerFrame::Subscribed(subscribed) => self.topics.subscribed(&subscribed, &mut self.events),
+            ServerFrame::Unsubscribed(unsubscribed) => self.topics.unsubscribed(&unsubscribed),
             ServerFrame::Deliver(deliver) => return self.delivered(now, &deliver, data),
             ServerFrame::CancelDelivery(cancel) if self.work.is_held(cancel.id) => {
                 self.events.push_back(Event::CancelDelivery(cancel.id));
@@ -56,10 +59,7 @@ impl<C: Caller> Session<C> {
             ServerFrame::ErrorNotice(notice) => self.told_of_error(notice),
             ServerFrame::Goaway(goaway) => self.told_to_go(&goaway),
             ServerFrame::Welcome(_) => return Err(malformed("the server said `welcome` twice".to_owned())),
-            ServerFrame::CancelDelivery(_)
-            | ServerFrame::Subscribed(_)
-            | ServerFrame::Unsubscribed(_)
-            | ServerFrame::Event(_) => {}
+            ServerFrame::CancelDelivery(_) => {}
         }
         Ok(())
     }
@@ -75,6 +75,7 @@ impl<C: Caller> Session<C> {
         if !goes_on {
             self.calls.session_lost();
             self.services.session_lost(&mut self.events);
+            self.topics.session_lost();
         }
         let resume_due = welcome.resumed || self.was_welcome;
         // A server that has restarted cannot know that this session never was there; a client that has just begun does.
@@ -106,13 +107,24 @@ impl<C: Caller> Session<C> {
                 self.services.refused(&action, error, &mut self.events);
             }
             Some(About::Id(id)) => self.told_of_error_with(id, notice.code, &notice.message),
-            Some(About::Topic(_)) | None => {}
+            Some(About::Topic(topic)) if self.topics.has_pattern(&topic) => {
+                let error = Error::new(notice.code, Ran::No, &*notice.message);
+                self.topics.refused(&topic, &error, &mut self.events);
+            }
+            Some(About::Topic(topic)) => {
+                let (code, message) = (notice.code, notice.message.escape_debug());
+                tracing::warn!(topic = %topic.escape_debug(), %code, "the server refuses events: {message}");
+            }
+            None => {}
         }
     }
 
     /// Known servers say so only if an id is used twice, which does not happen here. What another one means by it cannot be known; but
     /// the call must not wait for an answer that may not come.
     fn told_of_error_with(&mut self, id: RequestId, code: Code, message: &str) {
+        if self.publishes.refused(id.get(), code, message) {
+            return;
+        }
         let is_said = self.calls.get(id.get()).is_some_and(|call| call.is_said_on(self.line.number));
         if is_said && let Some(call) = self.calls.take(id.get()) {
             call.fail(code, Ran::Maybe, message);
@@ -131,6 +143,9 @@ impl<C: Caller> Session<C> {
     // ── calls
 
     fn accepted(&mut self, id: RequestId) {
+        if self.publishes.accepted(id.get()) {
+            return;
+        }
         match self.calls.take(id.get()) {
             Some(call) if !call.ask.reply => {
                 call.caller.end(Ending { result: Ok(Bytes::new()), info: None, counts: None });

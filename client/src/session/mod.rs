@@ -38,6 +38,7 @@
 //! | `call`, `calls` | one call, and all of them: their lives, their deadlines |
 //! | `work` | deliveries that are held, answers that are kept |
 //! | `services` | what is served |
+//! | `topics`, `publishes` | what is subscribed to, and what is published |
 //! | `line` | what holds for one connection only: greeting, heartbeats, acks |
 //! | `words` | what goes in and comes out |
 
@@ -46,23 +47,31 @@ mod calls;
 mod hear;
 mod ids;
 mod line;
+mod publishes;
 mod say;
 mod services;
 #[cfg(test)]
 mod tests;
+mod topics;
 pub(crate) mod words;
 mod work;
 
-pub(crate) use words::{Ask, Broken, Caller, Counts, Delivery, Ending, Event, Identity, Info, Limits, Part, Verdict};
+pub(crate) use publishes::Publish;
+pub(crate) use topics::Topic;
+pub(crate) use words::{
+    Ask, Broken, Caller, Counts, Delivery, Ending, Event, Identity, Info, Limits, Part, TopicEvent, Verdict,
+};
 
 use crate::error::Error;
 use answerback_protocol::limits::{KEPT_REPLIES_MAX, KEPT_REPLY_BYTES_MAX};
 use answerback_protocol::{Code, DeliveryId, Ran, RequestId};
 use calls::Calls;
 use line::Line;
+use publishes::Publishes;
 use services::Services;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use topics::Topics;
 use work::Work;
 
 /// One session with one server, over as many connections as it takes.
@@ -75,6 +84,8 @@ pub(crate) struct Session<C> {
     calls: Calls<C>,
     work: Work,
     services: Services,
+    topics: Topics,
+    publishes: Publishes<C>,
     events: VecDeque<Event>,
     /// Whether what was never said is for another server.
     leaving: bool,
@@ -98,6 +109,8 @@ impl<C: Caller> Session<C> {
             calls: Calls::new(limits.patience),
             work: Work::new(),
             services: Services::default(),
+            topics: Topics::default(),
+            publishes: Publishes::new(),
             events: VecDeque::new(),
             leaving: false,
             bye: Bye::No,
@@ -121,6 +134,8 @@ impl<C: Caller> Session<C> {
         self.calls.disconnected();
         self.work.disconnected();
         self.services.disconnected();
+        self.topics.disconnected();
+        self.publishes.disconnected();
     }
 
     /// The most that the first length of a frame from the server may say.
@@ -210,6 +225,35 @@ impl<C: Caller> Session<C> {
         }
     }
 
+    /// Subscribes to a topic or pattern. It is said again on every new connection.
+    pub(crate) fn subscribe(&mut self, topic: Topic) {
+        self.topics.subscribe(topic);
+    }
+
+    /// Wants no more events of it.
+    pub(crate) fn unsubscribe(&mut self, topic: &Topic) {
+        self.topics.unsubscribe(topic);
+    }
+
+    pub(crate) fn unsubscribe_all(&mut self) {
+        self.topics.unsubscribe_all();
+    }
+
+    /// Whether this is subscribed to, or was and that is not confirmed to be over.
+    pub(crate) fn knows_topic(&self, topic: &Topic) -> bool {
+        self.topics.knows(topic)
+    }
+
+    /// Publishes an event once there is a connection.
+    pub(crate) fn publish(&mut self, publish: Publish<C>) {
+        self.publishes.push(publish);
+    }
+
+    /// Bytes of events that wait to be written.
+    pub(crate) fn publish_bytes(&self) -> usize {
+        self.publishes.bytes()
+    }
+
     /// Answers a delivery. False if it is not held, or if a part was too large and has ended it.
     pub(crate) fn answer(&mut self, id: DeliveryId, verdict: Verdict) -> bool {
         self.work.answer(id, verdict, self.line.max_frame)
@@ -250,6 +294,11 @@ impl<C: Caller> Session<C> {
         self.calls.take_fresh()
     }
 
+    /// Gives up the events that were never written, for [`Self::publish`] of another session.
+    pub(crate) fn take_unpublished(&mut self) -> VecDeque<Publish<C>> {
+        self.publishes.take_unsaid()
+    }
+
     /// Takes in a call that was admitted before.
     pub(crate) fn take_over(&mut self, id: RequestId, ask: Ask, caller: C) {
         if ask.ttl == Some(Duration::ZERO) && !self.is_welcome() {
@@ -275,12 +324,14 @@ impl<C: Caller> Session<C> {
 
     /// Whether no call waits, no delivery is held and every answer was written.
     pub(crate) fn is_idle(&self) -> bool {
-        self.calls() == 0 && self.held() == 0 && !self.work.has_unwritten() && !self.calls.has_cancels()
+        let nothing_waits = self.calls() == 0 && self.held() == 0 && self.publishes.is_idle();
+        nothing_waits && !self.work.has_unwritten() && !self.calls.has_cancels()
     }
 
     /// Ends every call with this code.
     pub(crate) fn give_up(&mut self, code: Code, why: &str) {
         self.calls.give_up(code, why);
+        self.publishes.give_up(code, why);
     }
 
     // ── what is so

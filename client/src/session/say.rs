@@ -50,6 +50,8 @@ impl<C: Caller> Session<C> {
         self.line.resume_due
             || self.work.has_releases()
             || self.services.has_any_to_say()
+            || self.topics.has_any_to_say()
+            || self.publishes.has_any_to_say()
             || self.calls.has_cancels()
             || self.calls.has_requests()
     }
@@ -82,10 +84,13 @@ impl<C: Caller> Session<C> {
         }
         // Before what is handed back: a server that knows that an action is served no more does not give it again.
         self.services.say(out, most);
+        self.topics.say(out, most);
         while out.len() < most && self.work.say_release(out) {}
         self.say_cancels(out, most);
         let way = self.way();
         while out.len() < most && self.calls.say_next(now, way, out) {}
+        let topics = &self.topics;
+        while out.len() < most && self.publishes.say_next(way, out, |topic| topics.has_pattern(topic)) {}
         if out.len() < most && self.bye_is_next() {
             self.bye = Bye::Said;
             ClientFrame::from(frames::Bye).write(b"", out);

@@ -1,5 +1,6 @@
 //! What goes into a session and what comes out of it.
 
+use super::topics::Topic;
 use crate::error::Error;
 use crate::fault::Fault;
 use answerback_protocol::{DeliveryId, SessionId};
@@ -145,6 +146,16 @@ pub(crate) struct Delivery {
     pub(crate) data: Bytes,
 }
 
+/// An event, as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicEvent {
+    pub(crate) topic: Arc<str>,
+    pub(crate) from: Arc<str>,
+    /// The queue group for which this client was chosen.
+    pub(crate) group: Option<Box<str>>,
+    pub(crate) data: Bytes,
+}
+
 /// What the shell must know of.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -160,6 +171,14 @@ pub(crate) enum Event {
     Deliver(Delivery),
     /// Its caller has gone, or its time is up: stop, and still answer or release it.
     CancelDelivery(DeliveryId),
+    /// Something was published that this client subscribes to.
+    Topic(TopicEvent),
+    /// Events for this client have not reached it.
+    Missed(u64),
+    /// The server knows of the subscription.
+    Subscribed(Topic),
+    /// The server refuses the subscription, or has ended it.
+    SubscribeRefused { topic: Topic, error: Error },
     /// The server is about to leave: see PROTOCOL, Drain.
     Goaway { reason: Box<str>, after: Duration, elsewhere: Vec<Box<str>> },
 }

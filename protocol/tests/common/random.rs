@@ -152,7 +152,13 @@ impl Dice {
                 let count = *self.pick(&[0, 1, 5, HOLDING_MAX]);
                 Resume { holding: (0..count).map(|_| self.delivery_id()).collect(), more: self.flag() }.into()
             }
-            "publish" => Publish { topic: self.topic(), id: self.maybe(Self::request_id) }.into(),
+            "publish" => Publish {
+                topic: self.topic(),
+                id: self.maybe(Self::request_id),
+                to: self.maybe(Self::count),
+                others: self.flag(),
+            }
+            .into(),
             "subscribe" => Subscribe { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
             "unsubscribe" => Unsubscribe { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
             "ack" => Ack { replies: self.count() }.into(),
@@ -227,7 +233,10 @@ impl Dice {
             "serving" => Serving { action: self.name() }.into(),
             "unserved" => Unserved { action: self.name() }.into(),
             "accepted" => Accepted { id: self.request_id() }.into(),
-            "subscribed" => Subscribed { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
+            "subscribed" => {
+                Subscribed { topic: self.pattern(), group: self.maybe(Self::name), events: self.maybe(Self::count) }
+                    .into()
+            }
             "unsubscribed" => Unsubscribed { topic: self.pattern(), group: self.maybe(Self::name) }.into(),
             "deliver" => Deliver {
                 id: self.delivery_id(),
@@ -240,7 +249,9 @@ impl Dice {
             .into(),
             "reply" => self.reply().into(),
             "cancel" => CancelDelivery { id: self.delivery_id() }.into(),
-            "event" => Event { topic: self.topic().into_text(), from: self.name() }.into(),
+            "event" => {
+                Event { topic: self.topic().into_text(), from: self.name(), group: self.maybe(Self::name) }.into()
+            }
             "ack" => Ack { replies: self.count() }.into(),
             "error" => self.notice().into(),
             "goaway" => {

@@ -497,6 +497,9 @@ impl DataPlane {
             match output {
                 Output::Send { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
                 Output::Say { to, frame, data } => self.sockets.send(to, &frame, &data, &mut self.counters),
+                Output::SendAll { to, frame, data } => {
+                    self.sockets.send_all(&to, &frame, &data, &mut self.counters);
+                }
                 Output::Close { connection } => self.sockets.close(connection, self.now),
                 Output::Note(note) => {
                     self.heed(&note);

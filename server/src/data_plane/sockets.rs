@@ -7,14 +7,16 @@ use super::buffers::Buffers;
 use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
 use super::limits::Limits;
-use super::outbox::Frame;
+use super::outbox::{Encoded, Frame};
 use super::paced::Paced;
 use super::table::Table;
 use super::transport::{Deadlines, Door};
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
 use answerback_protocol::Payload;
+use answerback_protocol::ServerFrame;
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
+use bytes::BytesMut;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeSet, VecDeque};
@@ -87,6 +89,8 @@ pub(super) struct Sockets {
     door: Door,
     table: Table,
     buffers: Buffers,
+    /// Where frames for several connections are encoded; kept for its memory.
+    encoding: BytesMut,
     /// Those that may have something to read. Each stands there once.
     to_read: Vec<ConnectionId>,
     /// Those with something to write whose sockets have room. Each stands there once.
@@ -135,6 +139,7 @@ impl Sockets {
             door,
             table: Table::default(),
             buffers: Buffers::default(),
+            encoding: BytesMut::new(),
             to_read: Vec::new(),
             to_write: Vec::new(),
             writing: Vec::new(),
@@ -328,6 +333,30 @@ impl Sockets {
             return;
         };
         self.outbox_bytes += connection.outbox.push(frame, data, &mut self.buffers);
+        self.pushed(to, counters);
+    }
+
+    /// Appends one frame to several outboxes: it is encoded once.
+    pub(super) fn send_all(
+        &mut self,
+        to: &[ConnectionId],
+        frame: &ServerFrame<'_>,
+        data: &Payload,
+        counters: &mut Counters,
+    ) {
+        let encoded = Encoded::new(std::mem::take(&mut self.encoding), frame, data);
+        for &to in to {
+            let connection = self.table.get_mut(to).filter(|connection| connection.phase == Phase::Open);
+            let Some(connection) = connection else { continue };
+            self.outbox_bytes += connection.outbox.push_encoded(&encoded, &mut self.buffers);
+            self.pushed(to, counters);
+        }
+        self.encoding = encoded.into_buffer();
+    }
+
+    /// Something was appended to this outbox.
+    fn pushed(&mut self, to: ConnectionId, counters: &mut Counters) {
+        let Some(connection) = self.table.get_mut(to) else { return };
         counters.frames_out += 1;
         let (waiting, blocked) = (connection.outbox.len(), connection.blocked);
         if !blocked && !std::mem::replace(&mut connection.to_write, true) {

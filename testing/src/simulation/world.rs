@@ -5,9 +5,8 @@ use crate::simulation::history::{self, History};
 use crate::simulation::line::{self, Fate, Line};
 use crate::simulation::weather::Weather;
 use answerback_broker::{Broker, ConnectionId, Disconnect, Input, Output, Secrets, Settings, Time};
-use answerback_protocol::ClientFrame;
-use answerback_protocol::Payload;
 use answerback_protocol::codec::{CodecError, FrameCodec, HeadAndData};
+use answerback_protocol::{ClientFrame, Payload, ServerFrame};
 use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::io;
@@ -256,12 +255,9 @@ impl World {
     fn take_outputs(&self, inside: &mut Inside) {
         while let Some(output) = inside.broker.as_mut().and_then(Broker::next_output) {
             match output {
-                Output::Send { to, frame, data } => {
-                    self.note(inside, &format!("{} < {}", line::name(to), history::told(&frame)));
-                    let Some(line) = inside.lines.get_mut(&to).filter(|line| line.known) else { continue };
-                    if line.write(&frame, &data) > OUTBOX_BYTES_MAX {
-                        self.closes(inside, to, Disconnect::Slow, Fate::Broken);
-                    }
+                Output::Send { to, frame, data } => self.writes(inside, to, &frame, &data),
+                Output::SendAll { to, frame, data } => {
+                    to.into_iter().for_each(|to| self.writes(inside, to, &frame, &data));
                 }
                 Output::Close { connection } => self.closes(inside, connection, Disconnect::Asked, Fate::Closing),
                 Output::Drained { complete } => self.drained.send_modify(|(_, end)| *end = Some(complete)),
@@ -273,6 +269,14 @@ impl World {
         if due != inside.due {
             inside.due = due;
             self.due.notify_one();
+        }
+    }
+
+    fn writes(&self, inside: &mut Inside, to: ConnectionId, frame: &ServerFrame<'_>, data: &Payload) {
+        self.note(inside, &format!("{} < {}", line::name(to), history::told(frame)));
+        let Some(line) = inside.lines.get_mut(&to).filter(|line| line.known) else { return };
+        if line.write(frame, data) > OUTBOX_BYTES_MAX {
+            self.closes(inside, to, Disconnect::Slow, Fate::Broken);
         }
     }
 

@@ -334,6 +334,10 @@ fn event_text(event: &Event) -> String {
         Event::Unserved { action } => format!("unserved {action}"),
         Event::Deliver(delivery) => format!("deliver {} {}", delivery.id, text(&delivery.data)),
         Event::CancelDelivery(id) => format!("cancel {id}"),
+        Event::Topic(event) => format!("event {} {}", event.topic, text(&event.data)),
+        Event::Missed(events) => format!("missed {events}"),
+        Event::Subscribed((pattern, _)) => format!("subscribed {pattern}"),
+        Event::SubscribeRefused { topic: (pattern, _), error } => format!("refused {pattern} {}", error.code()),
         Event::Goaway { reason, after, elsewhere } => format!("goaway {reason} {after:?} {elsewhere:?}"),
     }
 }

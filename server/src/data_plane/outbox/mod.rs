@@ -72,6 +72,31 @@ struct Large {
     data: Bytes,
 }
 
+/// A frame as it is written, for several connections.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    small: BytesMut,
+    large: Option<Bytes>,
+}
+
+impl Encoded {
+    /// Encodes into a buffer that was used before, for its memory.
+    pub(super) fn new(mut small: BytesMut, frame: &ServerFrame<'_>, data: &Payload) -> Self {
+        small.clear();
+        let large = data.shared();
+        match &large {
+            Some(large) => frame.write_head(large.len(), &mut small),
+            None => frame.write(data, &mut small),
+        }
+        Self { small, large }
+    }
+
+    /// The buffer, for the next.
+    pub(super) fn into_buffer(self) -> BytesMut {
+        self.small
+    }
+}
+
 /// What a write achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
@@ -120,6 +145,19 @@ impl Outbox {
 
     /// Appends a frame and returns its length.
     pub(super) fn push(&mut self, frame: &impl Frame, data: &Payload, buffers: &mut Buffers) -> usize {
+        let shared = data.shared();
+        self.push_with(shared.clone(), buffers, |into| match &shared {
+            Some(shared) => frame.put_head(shared.len(), into),
+            None => frame.put(data, into),
+        })
+    }
+
+    /// Appends a frame that was encoded for several connections, and returns its length.
+    pub(super) fn push_encoded(&mut self, encoded: &Encoded, buffers: &mut Buffers) -> usize {
+        self.push_with(encoded.large.clone(), buffers, |into| into.extend_from_slice(&encoded.small))
+    }
+
+    fn push_with(&mut self, shared: Option<Bytes>, buffers: &mut Buffers, write: impl FnOnce(&mut BytesMut)) -> usize {
         let nothing_before = self.small.is_empty() && self.large.is_empty();
         let sealing = self.sealing.as_mut().filter(|sealing| nothing_before && sealing.has_room());
         let (into, sealing) = match sealing {
@@ -132,11 +170,7 @@ impl Outbox {
             }
         };
         let before = into.len();
-        let shared = data.shared();
-        match &shared {
-            Some(shared) => frame.put_head(shared.len(), into),
-            None => frame.put(data, into),
-        }
+        write(into);
         let written = into.len() - before;
         if let Some(plain) = sealing {
             *plain += written;
