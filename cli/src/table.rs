@@ -42,7 +42,7 @@ impl Table {
     }
 
     /// Adds a row with a cell for each column. What is in it may come from anywhere.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| shortened(&escaped(&cell), CELL_MAX).into_owned()).collect());
     }
 

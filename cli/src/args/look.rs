@@ -9,7 +9,8 @@ use std::time::Duration;
 
 const LS_AFTER: &str = "\
 --json:           the answer of $actions, {\"actions\":[{\"action\",\"handlers\",\"credit\",\"in_flight\",
-                  \"queued\",\"bytes\",\"oldest_ms\"}],\"more\"}
+                  \"queued\",\"bytes\",\"oldest_ms\",
+                  \"elsewhere\":[{\"server\",\"hops\",\"credit\",\"in_flight\"}]}],\"more\"}
 --json --clients: the answer of $sessions, {\"sessions\":[{\"client\",\"name\",\"connected\",\"address\",
                   \"waiting\",\"holding\",\"subscriptions\",\"serving\",\"serves\"}],\"more\"}
 Both hold 1,000 entries at most; `more` says how many there are beyond.";
@@ -21,6 +22,16 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) clients: bool,
 }
+
+const PEERS_AFTER: &str = "\
+GIVEN: requests that were passed on to it and are not answered; TAKEN: those that came from it.
+
+--json: the answer of $peers, {\"node\",\"peers\":[{\"server\",\"node\",\"address\",\"dialed\",\"up\",
+        \"actions\",\"waiting\",\"running\"}]}";
+
+#[derive(Debug, Args)]
+#[command(after_help = PEERS_AFTER)]
+pub(crate) struct Peers {}
 
 const TOP_AFTER: &str = "\
 Keys:  q quit, space pause, a c f w o b sort by action, credit, in flight, waiting, oldest, bytes,

@@ -14,7 +14,7 @@ pub(crate) use bench::Bench;
 pub(crate) use call::{Call, Send};
 pub(crate) use events::{Publish, Subscribe};
 pub(crate) use keys::{Keygen, Keys, KeysCheck, KeysCommand, Reload};
-pub(crate) use look::{Check, Completions, Explain, Ls, Man, SortBy, Top};
+pub(crate) use look::{Check, Completions, Explain, Ls, Man, Peers, SortBy, Top};
 pub(crate) use secure::Secure;
 pub(crate) use serve::{How, Serve};
 pub(crate) use store::{Drain, Export, Import, Inspect, Store, StoreCommand};
@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Subscribe(Subscribe),
     /// List who serves what, and what waits
     Ls(Ls),
+    /// List the other servers that a server is linked with
+    Peers(Peers),
     /// Watch who serves what, and what waits
     Top(Top),
     /// Say in words why requests wait

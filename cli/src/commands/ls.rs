@@ -30,6 +30,17 @@ pub(crate) struct Action {
     pub(crate) bytes: u64,
     /// How long the first request in the queue has waited.
     pub(crate) oldest_ms: Option<u64>,
+    /// Servers that offer it.
+    #[serde(default)]
+    pub(crate) elsewhere: Vec<Elsewhere>,
+}
+
+/// A server through which an action can be reached.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Elsewhere {
+    server: String,
+    hops: u64,
 }
 
 /// The answer of `$sessions`.
@@ -74,7 +85,7 @@ fn show_actions(actions: &Actions) -> Result<(), Failure> {
     if actions.actions.is_empty() {
         return line("nobody serves anything, and nothing waits");
     }
-    let mut table = Table::new(&[
+    let mut heads = vec![
         Words("ACTION"),
         Figures("HANDLERS"),
         Figures("CREDIT"),
@@ -82,19 +93,41 @@ fn show_actions(actions: &Actions) -> Result<(), Failure> {
         Figures("WAITING"),
         Figures("OLDEST"),
         Figures("BYTES"),
-    ]);
+    ];
+    // A server without links has nothing to say there.
+    let linked = actions.actions.iter().any(|action| !action.elsewhere.is_empty());
+    if linked {
+        heads.push(Words("THROUGH"));
+    }
+    let mut table = Table::new(&heads);
     for action in &actions.actions {
-        table.row([
-            action.action.clone(),
-            grouped(action.handlers),
-            grouped(action.credit),
-            grouped(action.in_flight),
-            grouped(action.queued),
-            action.oldest_ms.map(show_ms).unwrap_or_default(),
-            show_size(action.bytes),
-        ]);
+        let through = linked.then(|| through(&action.elsewhere));
+        table.row(
+            [
+                action.action.clone(),
+                grouped(action.handlers),
+                grouped(action.credit),
+                grouped(action.in_flight),
+                grouped(action.queued),
+                action.oldest_ms.map(show_ms).unwrap_or_default(),
+                show_size(action.bytes),
+            ]
+            .into_iter()
+            .chain(through),
+        );
     }
     show(&table, actions.more)
+}
+
+/// Servers, the nearest first, and how far the handler is if it is not there.
+fn through(elsewhere: &[Elsewhere]) -> String {
+    let mut all: Vec<_> = elsewhere.iter().collect();
+    all.sort_by_key(|one| one.hops);
+    let words = all.iter().map(|one| match one.hops {
+        0 | 1 => one.server.clone(),
+        hops => format!("{} ({hops} hops)", one.server),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn show_sessions(sessions: &Sessions) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ mod keygen;
 mod keys;
 mod ls;
 mod man;
+mod peers;
 mod publish;
 mod reload;
 mod send;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Publish(args) => alone(publish::run(common, args)),
         Command::Subscribe(args) => alone(subscribe::run(common, args)),
         Command::Ls(args) => alone(ls::run(common, args)),
+        Command::Peers(args) => alone(peers::run(common, args)),
         Command::Top(args) => alone(top::run(common, args)),
         Command::Explain(args) => alone(explain::run(common, args)),
         // One connection has one task that owns it: passing calls to it from other threads halves what it can do.

@@ -2,7 +2,7 @@
 
 use crate::bed::{Bed, finish, tool};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "call",
     "send",
     "serve",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 15] = [
     "store",
     "completions",
     "man",
+    "peers",
 ];
 
 /// Commands below others.

@@ -92,6 +92,11 @@ impl Inbox {
         Self { sealed: Some(Box::new(Sealed::new(opener))), ..Self::new(limit) }
     }
 
+    /// From now on its frames may be this long, if that is more than before: who they come from turned out to be one that may say more.
+    pub fn allow(&mut self, limit: u32) {
+        self.limit = self.limit.max(limit);
+    }
+
     /// Bytes of memory that this inbox holds on to.
     pub fn memory(&self) -> usize {
         let large = self.large.as_ref().map_or(0, |large| large.bytes.memory());

@@ -49,7 +49,7 @@ use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
-use answerback_protocol::{ClientFrame, LinkFrame, Malformed};
+use answerback_protocol::{ClientFrame, LinkFrame, Malformed, ServerFrame};
 use dialing::Dialing;
 use limits::{Budget, LEFT_OVERS, Limits};
 use listener::{ACCEPTS_PER_TURN_MAX, Listener};
@@ -424,7 +424,7 @@ impl DataPlane {
     fn decide_next(&mut self, connection: ConnectionId) -> bool {
         let Some((link, next)) = self.sockets.next_frame(connection, &mut self.scratch) else { return false };
         self.counters.frames_in += 1;
-        let mut spoilt = None;
+        let (mut spoilt, mut most) = (None, None);
         let input = match &next {
             Ok(raw) => input_of(connection, link, raw).unwrap_or_else(|error| {
                 self.counters.bad_frame(error.word());
@@ -436,9 +436,15 @@ impl DataPlane {
                 Input::NotAFrame { connection, error: *error }
             }
         };
+        if let Input::Told { frame: ServerFrame::Welcome(welcome), .. } = &input {
+            most = Some(welcome.max_frame);
+        }
         let lost = next.is_err();
         self.broker.handle(self.now, input);
         self.carry_out();
+        if let Some(most) = most {
+            self.sockets.allow(connection, most);
+        }
         if let Some(problem) = spoilt {
             self.sockets.note_spoilt(connection, problem);
         }

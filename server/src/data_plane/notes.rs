@@ -3,6 +3,7 @@
 
 use super::paced::Paced;
 use answerback_broker::{Note, Time};
+use answerback_protocol::NodeId;
 
 /// Writes notes to the log, each at its level.
 #[derive(Debug, Default)]
@@ -24,10 +25,17 @@ impl Notes {
                 tracing::debug!(%connection, code, told, "connection closed with an error");
             }
             Note::PeerUp { connection, server, node, dialed } => {
-                tracing::info!(%connection, server = &**server, %node, dialed, "linked with another server");
+                let (server, node) = (&**server, node_text(*node));
+                tracing::info!(%connection, server, node, dialed, "linked with another server");
+            }
+            Note::PeerDown { server, node, waiting: 0 } => {
+                let (server, node) = (&**server, node_text(*node));
+                tracing::warn!(server, node, "the link to another server is down; nothing waited for it");
             }
             Note::PeerDown { server, node, waiting } => {
-                tracing::warn!(server = &**server, %node, waiting, "the link to another server is down; what it has to answer waits for it");
+                let (server, node) = (&**server, node_text(*node));
+                let story = "the link to another server is down; requests that it has wait for it to come back (--session-grace)";
+                tracing::warn!(server, node, waiting, "{story}");
             }
             // Of those that were dialed more is told where they are dialed.
             Note::PeerRefused { connection, code, message } => {
@@ -43,4 +51,9 @@ impl Notes {
             }
         }
     }
+}
+
+/// As `$peers` shows it.
+fn node_text(node: NodeId) -> String {
+    format!("{:014x}", node.get())
 }

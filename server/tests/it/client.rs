@@ -99,7 +99,7 @@ impl Client {
 
     pub(crate) fn publish(&mut self, id: u64, topic: &str, data: &[u8]) {
         let topic = Pattern::topic(topic).unwrap();
-        self.say(&ClientFrame::Publish(Publish { topic, id: RequestId::new(id) }), data);
+        self.say(&ClientFrame::Publish(Publish { topic, id: RequestId::new(id), to: None, others: false }), data);
     }
 
     pub(crate) fn say(&mut self, frame: &ClientFrame<'_>, data: &[u8]) {

@@ -33,7 +33,8 @@ impl Write for Socket {
 }
 
 fn event() -> ServerFrame<'static> {
-    Event { topic: answerback_protocol::Pattern::topic("a.b").unwrap().into_text(), from: "me".into() }.into()
+    Event { topic: answerback_protocol::Pattern::topic("a.b").unwrap().into_text(), from: "me".into(), group: None }
+        .into()
 }
 
 /// Small and large frames in turn, and the bytes they are.

@@ -14,6 +14,7 @@ use crate::data_plane::transport::Transport;
 use answerback_broker::{ConnectionId, Time};
 use answerback_keys::{Key, KeyId};
 use answerback_protocol::inbox::{Inbox, Scratch};
+use answerback_protocol::limits::{FRAME_BYTES_MOST, SERVER_EXTRA_BYTES};
 use answerback_protocol::sealed::{ANSWER_BYTES, Answer, Channel, Clear, Entropy, Foreign, Greeting};
 use mio::Interest;
 use mio::net::TcpStream;
@@ -99,7 +100,8 @@ impl Sockets {
         let mut watch = self.watch(address);
         // The settings name it: it is nobody who has to make room for others first.
         (watch.proven, watch.welcomed) = (true, true);
-        let mut connection = Connection::new(stream, address, now, self.bounds.frame_bytes, watch);
+        let most = self.bounds.frame_bytes + SERVER_EXTRA_BYTES;
+        let mut connection = Connection::new(stream, address, now, most, watch);
         connection.link = true;
         connection.dial = Some(Box::new(Dial { peer, stage: Stage::Connecting(key), obstacle: None }));
         self.table.fill(id, connection);
@@ -150,7 +152,7 @@ impl Sockets {
     pub(in crate::data_plane) fn hear(&mut self, id: ConnectionId, scratch: &mut Scratch) -> Option<Heard> {
         let connection = self.table.get_mut(id)?;
         connection.dial.as_ref()?;
-        let heard = hear(connection, scratch, self.bounds.frame_bytes);
+        let heard = hear(connection, scratch, self.bounds.frame_bytes + SERVER_EXTRA_BYTES);
         Some(heard.unwrap_or_else(|obstacle| {
             self.give_up_dial(id, obstacle);
             Heard::Nothing
@@ -188,10 +190,19 @@ impl Sockets {
         self.dials_ended.pop_front()
     }
 
-    /// The other end of a connection is a server: what it passes on was metered where it came from.
+    /// The other end of a connection is a server: what it passes on was metered where it came from, and has another head than its sender gave it.
     pub(in crate::data_plane) fn becomes_link(&mut self, id: ConnectionId) {
+        let most = self.bounds.frame_bytes;
         if let Some(connection) = self.table.get_mut(id) {
             connection.link = true;
+        }
+        self.allow(id, most);
+    }
+
+    /// A server takes frames of so many bytes from its clients, and passes on what fits.
+    pub(in crate::data_plane) fn allow(&mut self, id: ConnectionId, most: u32) {
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.inbox.0.allow(most.min(FRAME_BYTES_MOST) + SERVER_EXTRA_BYTES);
         }
     }
 }
