@@ -165,7 +165,7 @@ impl World {
         me.last_heard = self.now;
         (me.taken, me.told, me.untold_bytes, me.acknowledged) = (0, 0, 0, 0);
         self.wake_later(client, heartbeat, Timer::Silence { link });
-        self.say(client, Hello { protocol: (1, 1), name: name.into(), session, agent: None }, b"");
+        self.say(client, Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None }, b"");
     }
 
     /// Nobody listens where it wants to connect.

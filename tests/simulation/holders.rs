@@ -82,7 +82,7 @@ impl World {
                 waited: std::time::Duration::ZERO,
             },
         );
-        let hello = Hello { protocol: (1, 1), name: "c".into(), session, agent: None };
+        let hello = Hello { protocol: (1, 1), name: "c".into(), session, agent: None, node: None };
         let Ok(action) = Name::new("a") else { unreachable!("a name of one letter") };
         let call = Request { durable: true, ..Request::call(RequestId::truncated(1), action) };
         for frame in [ClientFrame::from(hello), call.into()] {

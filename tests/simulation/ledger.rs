@@ -246,6 +246,7 @@ impl Asked {
             info: self.info,
             trace: self.trace.as_deref().map(Into::into),
             again: self.sent,
+            via: None,
         })
     }
 

@@ -151,7 +151,7 @@ impl World {
 
     fn foreign_hello(&mut self, protocol: (u32, u32)) -> ClientFrame<'static> {
         let session = SessionId::new(u128::from(self.random.bits()));
-        Hello { protocol, name: "stranger".into(), session, agent: None }.into()
+        Hello { protocol, name: "stranger".into(), session, agent: None, node: None }.into()
     }
 }
 

@@ -111,6 +111,7 @@ impl World {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.send(to, &frame, &data),
+                Output::Say { to, .. } => panic!("broken: {to} is told something as a server, and there is none"),
                 Output::Close { connection } => {
                     self.border.disconnected(self.now, connection);
                     closing.push(connection);
@@ -172,6 +173,9 @@ impl World {
                 "send lost"
             }
             Note::Draining { .. } => "draining",
+            Note::PeerUp { .. } | Note::PeerDown { .. } | Note::PeerRefused { .. } => {
+                panic!("broken: {note:?}, and there is no other server")
+            }
         };
         self.trace.count("note", word);
         self.border.noted(&mut self.ledger, self.now, note);
