@@ -133,6 +133,7 @@ impl Broker {
         if self.drain.is_some() || !self.links_that_offer().contains(&key) {
             return;
         }
+        self.withdraw_from_others(key);
         if let Some(connection) = self.mesh.links.get(key).and_then(|link| link.connection) {
             let home = super::home::name_of(self.settings.node);
             self.say_offer(connection, &home, CREDIT_MAX, vec![self.settings.node]);
@@ -140,6 +141,14 @@ impl Broker {
         for action in self.actions.keys() {
             self.offer(key, action);
         }
+    }
+
+    /// Of two links to a server one offers. What was offered over the other one would never be taken back.
+    fn withdraw_from_others(&mut self, key: Key<Link>) {
+        let Some(node) = self.mesh.links.get(key).map(|link| link.node) else { return };
+        let others = self.mesh.links.iter().filter(|(other, link)| *other != key && link.node == node && link.is_up);
+        let others: Vec<_> = others.map(|(other, _)| other).collect();
+        others.into_iter().for_each(|other| self.withdraw_from(other));
     }
 
     /// One of two links to a server is down.
@@ -152,16 +161,18 @@ impl Broker {
 
     /// The server leaves: nothing is offered any more.
     pub(crate) fn withdraw_offers(&mut self) {
-        for key in self.mesh.links.keys() {
-            let Some(link) = self.mesh.links.get_mut(key) else { continue };
-            let offered = std::mem::take(&mut link.offered);
-            let Some(connection) = link.connection.filter(|_| link.is_up) else { continue };
-            for offer in offered.into_values() {
-                self.say_offer(connection, &offer.name, 0, Vec::new());
-            }
-            let home = super::home::name_of(self.settings.node);
-            self.say_offer(connection, &home, 0, Vec::new());
+        self.mesh.links.keys().into_iter().for_each(|key| self.withdraw_from(key));
+    }
+
+    fn withdraw_from(&mut self, key: Key<Link>) {
+        let Some(link) = self.mesh.links.get_mut(key) else { return };
+        let offered = std::mem::take(&mut link.offered);
+        let Some(connection) = link.connection.filter(|_| link.is_up) else { return };
+        for offer in offered.into_values() {
+            self.say_offer(connection, &offer.name, 0, Vec::new());
         }
+        let home = super::home::name_of(self.settings.node);
+        self.say_offer(connection, &home, 0, Vec::new());
     }
 
     /// What was told of an action may not be what its server believes now.
