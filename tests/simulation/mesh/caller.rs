@@ -85,6 +85,10 @@ impl World {
                 _ => None,
             };
         }
+        if asked.kind == Kind::Send {
+            // What nobody serves would wait for a day.
+            asked.timeout = asked.timeout.or(Some(30_000));
+        }
         asked
     }
 
@@ -181,7 +185,8 @@ impl World {
         }
         let code = reply.error.as_ref().map(|error| error.code);
         let is_answer = matches!(code, None | Some(Code::Fault));
-        let may_fail = asked.cancelled && code == Some(Code::Cancelled);
+        let is_too_much = code == Some(Code::Overloaded) && reply.error.as_ref().is_some_and(|e| e.retry_after.is_some());
+        let may_fail = (asked.cancelled && code == Some(Code::Cancelled)) || is_too_much;
         hold!(is_answer || !asked.must_be_answered, "request {token} must be answered: {:?}", reply.error);
         if asked.kind == Kind::Broadcast {
             return self.check_gather(token, reply);

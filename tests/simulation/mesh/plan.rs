@@ -50,7 +50,8 @@ impl Plan {
     pub(super) fn new(random: &mut Random) -> Self {
         let mood = random.pick(&[Mood::Peace, Mood::Drains, Mood::Storm, Mood::War, Mood::War]);
         let servers = random.between(if mood == Mood::Drains { 2 } else { 1 }, 4) as usize;
-        let max_hops = if random.chance(750) { 3 } else { random.between(1, 2) as usize };
+        let is_gentle = matches!(mood, Mood::Peace | Mood::Drains);
+        let max_hops = if is_gentle || random.chance(750) { 3 } else { random.between(1, 2) as usize };
         let actions = ACTIONS[..random.between(1, 3) as usize].to_vec();
         Self {
             mood,
