@@ -65,12 +65,8 @@ impl Broker {
             Err(refusal) => {
                 let Refusal { code, text, retry_after } = self.unless_it_may_have_run(session, frame, refusal);
                 let ran = if code == Code::HandlerLost { Ran::Maybe } else { Ran::No };
-                if frame.via.is_some()
-                    && let Some(&action) = self.action_by_name.get(frame.action.as_str())
-                {
-                    self.forget_offer(session, action);
-                }
                 self.refuse_request(session, Reply::to(frame.id), code, text, ran, retry_after);
+                self.refused_transit(session, frame);
             }
         }
     }
@@ -350,7 +346,8 @@ impl Broker {
     fn may_wait(&self, request: &Request) -> Result<(), Refusal> {
         let Some(action) = self.actions.get(request.action) else { return Ok(()) };
         if self.is_stranded(request, action) {
-            return Err(Refusal::new(Code::Overloaded, words::nobody_free(self.action_of(request))));
+            // Not `overloaded`: from the home of a key that would be the last word, and this server may only be on the way there.
+            return Err(Refusal::new(Code::Draining, words::nobody_free(self.action_of(request))));
         }
         if request.expires <= self.now {
             return Err(if action.handlers.is_empty() {

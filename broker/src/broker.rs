@@ -119,6 +119,8 @@ pub struct Held {
     pub stored_replies: usize,
     /// Subscriptions.
     pub subscriptions: usize,
+    /// Requests that other servers passed on to this one.
+    pub passed_on_here: usize,
 }
 
 impl Broker {
@@ -235,6 +237,7 @@ impl Broker {
             kept_replies: self.sessions.iter().map(|(_, session)| session.kept.len()).sum(),
             stored_replies: self.keys.stored(),
             subscriptions: self.sessions.iter().map(|(_, session)| session.subscriptions.len()).sum(),
+            passed_on_here: self.taken_for_servers(),
         }
     }
 

@@ -127,8 +127,12 @@ impl Broker {
                 // After parts, the number of the last frame tells whether some are missing.
                 let seq = (request.parts > 0).then(|| u64::from(request.parts) + 1);
                 let reply = Reply { seq, info, gather: gather.map(Box::new), ..Reply::to(id) };
+                let did_not_run = outcome.error.as_ref().is_some_and(|error| error.ran == Ran::No);
                 self.reply(session, Reply { error: outcome.error, ..reply }, outcome.data);
                 self.forget_call(session, id);
+                if did_not_run {
+                    self.handed_back(session, (!request.path().is_empty()).then_some(request.action));
+                }
             }
             Owner::Broadcast { whole, handler } => match request.rare.as_ref().filter(|rare| rare.is_elsewhere) {
                 Some(rare) => self.server_gathered(whole, key, rare.is_gathered.then_some(rare.gather)),

@@ -62,7 +62,8 @@ impl Broker {
         self.client_came(key, goes_on);
         // What it may do may have changed while it was away.
         self.end_what_is_denied(key);
-        if !resuming {
+        // What a server takes is known when it offers it anew, and before that nothing can be said to it but hello.
+        if !resuming && hello.node.is_none() {
             self.set_present(key, true);
         }
         Some(key)

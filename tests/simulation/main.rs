@@ -55,6 +55,7 @@ mod handler;
 mod holders;
 mod keeper;
 mod ledger;
+mod mesh;
 mod network;
 mod promises;
 mod random;
@@ -144,7 +145,7 @@ fn number_from_environment(name: &str) -> Option<u64> {
 
 /// Runs seeds on all cores and adds up what they reached.
 #[expect(clippy::unwrap_used, reason = "a lock is only poisoned if the test fails anyway")]
-fn run_all(seeds: &[u64]) -> (Counts, Vec<String>) {
+fn run_all(seeds: &[u64], run_seed: fn(u64) -> Result<Outcome, String>) -> (Counts, Vec<String>) {
     let (next, counts, failures) = (AtomicU64::new(0), Mutex::new(Counts::new()), Mutex::new(Vec::new()));
     let most_failures = number_from_environment("FAILURES").map_or(FAILURES_MAX, |most| most as usize);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -176,7 +177,7 @@ fn a_thousand_worlds() {
     let with_keys = first_with_keys..first_with_keys + count / 5;
     let seeds: Vec<_> = seeds_that_failed().into_iter().chain(first..first + count).chain(with_keys).collect();
     let began = std::time::Instant::now();
-    let (counts, failures) = run_all(&seeds);
+    let (counts, failures) = run_all(&seeds, run_seed);
     println!("{} seeds in {:?}; they reached {counts:#?}", seeds.len(), began.elapsed());
     assert!(failures.is_empty(), "{}", failures.join("\n--------\n"));
     if count >= SEEDS {

@@ -112,6 +112,7 @@ impl World {
             match output {
                 Output::Send { to, frame, data } => self.send(to, &frame, &data),
                 Output::SendAll { to, frame, data } => to.into_iter().for_each(|to| self.send(to, &frame, &data)),
+                Output::Say { to, .. } => panic!("broken: {to} is told something as a server, and there is none"),
                 Output::Close { connection } => {
                     self.border.disconnected(self.now, connection);
                     closing.push(connection);
@@ -174,7 +175,9 @@ impl World {
                 "send lost"
             }
             Note::Draining { .. } => "draining",
-            Note::PeerUp { .. } | Note::PeerDown { .. } | Note::PeerRefused { .. } => "other servers",
+            Note::PeerUp { .. } | Note::PeerDown { .. } | Note::PeerRefused { .. } => {
+                panic!("broken: {note:?}, and there is no other server")
+            }
         };
         self.trace.count("note", word);
         self.border.noted(&mut self.ledger, self.now, note);

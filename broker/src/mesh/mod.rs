@@ -135,6 +135,11 @@ impl Broker {
         self.mesh.links.iter().filter(|(_, link)| link.is_up).count()
     }
 
+    /// How many requests others have passed on to this server.
+    pub(crate) fn taken_for_servers(&self) -> usize {
+        self.mesh.links.iter().flat_map(|(_, link)| link.taken.values()).map(|taken| *taken as usize).sum()
+    }
+
     pub(crate) fn link_of(&self, connection: ConnectionId) -> Option<Key<Link>> {
         let link = self.connections.get(connection.place())?.as_ref()?.link?;
         self.mesh.links.get(link).is_some_and(|record| record.connection == Some(connection)).then_some(link)

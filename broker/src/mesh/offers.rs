@@ -13,7 +13,7 @@ use crate::input::ConnectionId;
 use crate::request::State;
 use crate::session::Session;
 use crate::tables::Key;
-use answerback_protocol::frames::{About, Offer};
+use answerback_protocol::frames::{About, Offer, Request as Frame};
 use answerback_protocol::limits::CREDIT_MAX;
 use answerback_protocol::{Code, Name, NodeId, Payload};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) struct Offered {
     name: Arc<str>,
     credit: u32,
     path: Vec<NodeId>,
+    /// It has got something back since, and believes that there is nothing to be had.
+    is_rested: bool,
 }
 
 impl Broker {
@@ -142,13 +144,19 @@ impl Broker {
         if self.drain.is_some() {
             return;
         }
-        if let Some(connection) = self.mesh.links.get(key).and_then(|link| link.connection) {
-            let home = super::home::name_of(self.settings.node);
-            self.say_offer(connection, &home, CREDIT_MAX, vec![self.settings.node]);
-        }
+        self.withdraw_from_others(key);
+        self.offer_home(key);
         for action in self.actions.keys() {
             self.offer(key, action);
         }
+    }
+
+    /// Of two links to a server one offers. What was offered over the other one would never be taken back.
+    fn withdraw_from_others(&mut self, key: Key<Link>) {
+        let Some(node) = self.mesh.links.get(key).map(|link| link.node) else { return };
+        let others = self.mesh.links.iter().filter(|(other, link)| *other != key && link.node == node && link.is_up);
+        let others: Vec<_> = others.map(|(other, _)| other).collect();
+        others.into_iter().for_each(|other| self.withdraw_from(other));
     }
 
     /// One of two links to a server is down.
@@ -161,23 +169,55 @@ impl Broker {
 
     /// The server leaves: nothing is offered any more.
     pub(crate) fn withdraw_offers(&mut self) {
-        for key in self.mesh.links.keys() {
-            let Some(link) = self.mesh.links.get_mut(key) else { continue };
-            let offered = std::mem::take(&mut link.offered);
-            let Some(connection) = link.connection.filter(|_| link.is_up) else { continue };
-            for offer in offered.into_values() {
-                self.say_offer(connection, &offer.name, 0, Vec::new());
-            }
-            let home = super::home::name_of(self.settings.node);
-            self.say_offer(connection, &home, 0, Vec::new());
+        self.mesh.links.keys().into_iter().for_each(|key| self.withdraw_from(key));
+    }
+
+    fn withdraw_from(&mut self, key: Key<Link>) {
+        let Some(link) = self.mesh.links.get_mut(key) else { return };
+        let offered = std::mem::take(&mut link.offered);
+        let Some(connection) = link.connection.filter(|_| link.is_up) else { return };
+        for offer in offered.into_values() {
+            self.say_offer(connection, &offer.name, 0, Vec::new());
+        }
+        let home = super::home::name_of(self.settings.node);
+        self.say_offer(connection, &home, 0, Vec::new());
+    }
+
+    /// A request that another server passed on was refused.
+    pub(crate) fn refused_transit(&mut self, session: Key<Session>, frame: &Frame<'_>) {
+        let Some(via) = frame.via.as_deref() else { return };
+        match via.home {
+            Some(home) if home == self.settings.node => self.handed_back(session, None),
+            Some(home) => self.offer_again(session, &super::home::name_of(home)),
+            None => self.offer_again(session, frame.action.as_str()),
         }
     }
 
-    /// What was told of an action may not be what its server believes now.
-    pub(crate) fn forget_offer(&mut self, session: Key<Session>, action: Key<Action>) {
-        if let Some(link) = self.link_of_session(session).and_then(|link| self.mesh.links.get_mut(link)) {
-            link.offered.remove(&action);
+    /// A request goes back to the server that passed it on, which gives no more here before it hears a new offer. `None`: it was here as at the
+    /// home of its key.
+    pub(crate) fn handed_back(&mut self, session: Key<Session>, action: Option<Key<Action>>) {
+        let Some(key) = self.link_of_session(session) else { return };
+        let Some(action) = action else { return self.offer_home(key) };
+        if let Some(offered) = self.mesh.links.get_mut(key).and_then(|link| link.offered.get_mut(&action)) {
+            offered.is_rested = true;
             self.mesh_changed(action);
+        }
+    }
+
+    fn offer_again(&mut self, session: Key<Session>, name: &str) {
+        if let Some(&action) = self.action_by_name.get(name) {
+            self.handed_back(session, Some(action));
+        }
+    }
+
+    /// Offers to take requests whose key is known here.
+    fn offer_home(&mut self, key: Key<Link>) {
+        if self.drain.is_some() || !self.links_that_offer().contains(&key) {
+            return;
+        }
+        if let Some(connection) = self.mesh.links.get(key).and_then(|link| link.connection) {
+            let home = super::home::name_of(self.settings.node);
+            self.say_offer(connection, &home, CREDIT_MAX, vec![self.settings.node]);
         }
     }
 
@@ -189,7 +229,7 @@ impl Broker {
         let before = link.offered.get(&action);
         let says_more = match before {
             None => !path.is_empty(),
-            Some(before) => before.path != path || is_worth_telling(before.credit, credit, taken),
+            Some(before) => before.is_rested || before.path != path || is_worth_telling(before.credit, credit, taken),
         };
         if !says_more {
             return;
@@ -199,7 +239,7 @@ impl Broker {
         if path.is_empty() {
             link.offered.remove(&action);
         } else {
-            link.offered.insert(action, Offered { name: Arc::clone(&name), credit, path: path.clone() });
+            link.offered.insert(action, Offered { name: Arc::clone(&name), credit, path: path.clone(), is_rested: false });
         }
         self.say_offer(connection, &name, credit, path);
     }
