@@ -8,10 +8,10 @@ use crate::keys::Keys;
 use crate::tls::Tls;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
+pub use answerback_process::mistakes::Mistake;
 use answerback_protocol::Pattern;
 use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, NAME_BYTES_MAX};
 use answerback_store::{Disk, SnapshotsIn};
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,21 +103,6 @@ impl Default for Settings {
             disk: None,
             broker: core::Settings::default(),
         }
-    }
-}
-
-/// Something in the settings that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// The flag that says it.
-    pub flag: &'static str,
-    /// What is wrong, and what would be right.
-    pub what: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.flag, self.what)
     }
 }
 
