@@ -111,10 +111,10 @@ fn pauses_grow_and_good_probes_bring_a_backend_back() {
 /// A server that leaves takes connections and says that it is not ready.
 #[test]
 fn connects_do_not_make_up_for_bad_probes() {
-    let (mut pool, mut now) = pool(Strategy::RoundRobin, &THREE[..1]);
+    let (mut pool, _) = pool(Strategy::RoundRobin, &THREE[..1]);
     for outcome in [None, Some(())] {
         pool.get_mut(Key(0)).unwrap().connected();
-        now = pool.next_probe().unwrap();
+        let now = pool.next_probe().unwrap();
         pool.probes_due(now);
         assert_eq!(pool.probed(Key(0), now, Err("503 draining")).map(drop), outcome);
     }

@@ -1,0 +1,12 @@
+//! The balancer as a process of its own, between clients and backends that are plain sockets. What it does for Answerback's servers and clients is
+//! in `tests/balancer` of the repository.
+
+mod backends;
+mod backing;
+mod leaving;
+mod moving;
+mod pages;
+mod passing;
+mod replacing;
+mod settings;
+mod support;
