@@ -6,7 +6,7 @@ use answerback_keys::{Given as GivenKeys, KeyRing, RingSource, SourceError};
 use answerback_process::logging::Format;
 use answerback_process::mistakes::{Reader as FlagReader, parse_address, parse_admin};
 use answerback_server::units::parse_size;
-use answerback_server::{Keys, Mistake, Settings};
+use answerback_server::{Believed, Keys, Mistake, Settings};
 #[cfg(feature = "tls")]
 use answerback_server::{Tls, TlsFiles};
 use std::ffi::OsString;
@@ -59,6 +59,12 @@ impl Reader {
         settings.data_dir = cli.data_dir.clone().into();
         settings.broker.server.clone_from(&cli.id);
         settings.broker.elsewhere.clone_from(&cli.elsewhere);
+        settings.proxy_protocol = cli.proxy_protocol;
+        for text in &cli.proxy_from {
+            let (mut read, wanted) = (None, "an IP address or a net, such as 127.0.0.1 or 10.0.0.0/8");
+            self.read.take("--proxy-from", text, wanted, |text| Believed::parse(text).map(Some), &mut read);
+            settings.proxy_from.extend(read);
+        }
     }
 
     fn keys(&mut self, cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>, settings: &mut Settings) {
@@ -214,6 +220,8 @@ mod tests {
                 "durable-actions" => "billing.>",
                 // Keys have a test of their own: `answerback-keys` makes no files for others.
                 "key-file" | "keys" => continue,
+                // One needs the other: they have a test of their own.
+                "proxy-protocol" | "proxy-from" => continue,
                 // So has TLS.
                 "tls-certificate" | "tls-key" | "tls-client-ca" => continue,
                 // Without a value it is said as well.
@@ -252,6 +260,17 @@ mod tests {
         let unread = ["--listen", "--heartbeat", "--max-frame", "--max-queue", "--log", "--log-format"];
         assert_eq!(flags, [&unread[..], &["--admin", "--id", "--max-actions"]].concat());
         assert_eq!(mistakes[1].what, "`15` is not a duration with its unit, such as 250ms, 10s, 5m, 24h or 7d");
+    }
+
+    #[test]
+    fn who_speaks_for_clients_must_be_said() {
+        let both = ["--proxy-protocol", "--proxy-from", "127.0.0.1,10.0.0.0/8"];
+        assert_eq!(given(&both).unwrap().settings.proxy_from.len(), 2);
+        for (args, flag) in [(&both[..1], "--proxy-from"), (&both[1..], "--proxy-protocol")] {
+            let mistakes = given(args).unwrap_err();
+            assert_eq!((mistakes.len(), mistakes[0].flag), (1, flag));
+        }
+        assert_eq!(given(&["--proxy-protocol", "--proxy-from", "balancer"]).unwrap_err()[0].flag, "--proxy-from");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
 use crate::keys::Keys;
+use crate::proxy::Believed;
 use crate::tls::Tls;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub outbox_limit: usize,
     /// Bytes that may wait for all connections together. 512 MiB.
     pub outbox_memory: usize,
+    /// Whether balancers in front of this server say who their clients are, by the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
+    /// The addresses of those balancers. Each connection from one must begin with a header; from others none is believed.
+    pub proxy_from: Vec<Believed>,
     /// Connections of one address, of an IPv6 /64, open at once. 0, no limit: behind a balancer or a NAT thousands of clients have one
     /// address, and what would be right for them would hold up no attacker.
     pub max_connections_per_address: usize,
@@ -87,6 +92,8 @@ impl Default for Settings {
             max_connections: 10_000,
             outbox_limit: 64 << 20,
             outbox_memory: 512 << 20,
+            proxy_protocol: false,
+            proxy_from: Vec::new(),
             max_connections_per_address: 0,
             handshakes_per_second: 5_000,
             handshakes_per_address: 0,
@@ -139,6 +146,16 @@ impl Settings {
     }
 
     fn check_addresses(&self, found: &mut Mistakes) {
+        if self.proxy_protocol && self.proxy_from.is_empty() {
+            let what = "is missing: say whose word on a client's address is believed, such as 127.0.0.1 or 10.0.0.0/8";
+            found.add("--proxy-from", what.to_owned());
+        }
+        if !self.proxy_protocol && !self.proxy_from.is_empty() {
+            found.add(
+                "--proxy-protocol",
+                "is missing: --proxy-from says whose headers are believed, but none is read".to_owned(),
+            );
+        }
         if self.keys.is_none() && !is_loopback(self.listen) {
             found.add("--listen", wants_keys(self.listen, self.tls.is_some()));
         }
