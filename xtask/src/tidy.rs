@@ -17,7 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("keys", &["answerback-protocol"]),
     ("broker", &["answerback-protocol"]),
     ("store", &["answerback-protocol", "answerback-broker"]),
-    ("server", &["answerback-process", "answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"]),
+    (
+        "server",
+        &["answerback-process", "answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"],
+    ),
     ("client", &["answerback-protocol", "answerback-keys"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),

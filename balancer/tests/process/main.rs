@@ -10,3 +10,7 @@ mod passing;
 mod replacing;
 mod settings;
 mod support;
+
+fn balancer_program() -> std::path::PathBuf {
+    env!("CARGO_BIN_EXE_answerback-balancer").into()
+}

@@ -22,7 +22,7 @@ pub(crate) const HASTY: [[&str; 2]; 5] = [
 
 /// The program.
 pub(crate) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_answerback-balancer"))
+    Command::new(crate::balancer_program())
 }
 
 /// A process that is killed when the test is over.
