@@ -10,6 +10,7 @@
 //!  matching  who wants an event            the pure core
 //!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
+//!  balancer  a hop through the balancer        a process of its own, beside HAProxy and nginx
 //!  strangers  a crowd at the port              the server in a process of its own, with keys
 //! ```
 
@@ -18,6 +19,7 @@
 
 #[allow(unsafe_code)]
 mod allocations;
+mod balancer;
 mod codec;
 mod core_alone;
 mod durable;
@@ -70,6 +72,8 @@ enum Question {
     Store(store::Arguments),
     /// Strangers that come to the port of those who work: latencies with and without, and memory
     Strangers(strangers::Arguments),
+    /// A hop through the balancer, beside HAProxy and nginx
+    Balancer(balancer::Arguments),
     /// The relay itself; `wire` starts it
     #[command(hide = true)]
     Relay,
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Question::Durable(arguments) => durable::run(&arguments),
         Question::Store(arguments) => store::run(&arguments),
         Question::Strangers(arguments) => strangers::run(&arguments),
+        Question::Balancer(arguments) => balancer::run(&arguments),
         Question::Relay => wire::relay::serve(),
     };
     match outcome {

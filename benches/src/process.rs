@@ -97,6 +97,20 @@ impl Owned {
         owned.wait_for_line(output, find)
     }
 
+    /// Starts one that says nothing.
+    pub(crate) fn quietly(command: &mut Command) -> Outcome<Self> {
+        Self::spawn(command)
+    }
+
+    /// Asks it to leave; it is killed if it has not when this is dropped.
+    pub(crate) fn ask_to_leave(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(1);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     fn spawn(command: &mut Command) -> Outcome<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::piped()).spawn();

@@ -64,6 +64,27 @@ pub(crate) struct Cli {
     )]
     pub(crate) id: String,
 
+    /// Balancers say by PROXY v2 who their clients are
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ANSWERBACK_PROXY_PROTOCOL",
+        hide_env = true,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub(crate) proxy_protocol: bool,
+
+    /// Balancers whose word is believed: 127.0.0.1 or 10.0.0.0/8
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ANSWERBACK_PROXY_FROM",
+        hide_env = true,
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    pub(crate) proxy_from: Vec<String>,
+
     /// Another server, told to clients on leaving; may be repeated
     #[arg(
         help_heading = "Where",

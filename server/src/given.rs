@@ -3,17 +3,16 @@
 
 use crate::cli::Cli;
 use crate::given_peers;
-use crate::logging::Format;
 use answerback_keys::{Given as GivenKeys, KeyRing, RingSource, SourceError};
-use answerback_server::units::{A_COUNT, A_DURATION, A_SIZE, parse_count, parse_duration, parse_size};
-use answerback_server::{Keys, Mistake, Settings};
+use answerback_process::logging::Format;
+use answerback_process::mistakes::{Reader as FlagReader, parse_address, parse_admin};
+use answerback_server::units::parse_size;
+use answerback_server::{Believed, Keys, Mistake, Settings};
 #[cfg(feature = "tls")]
 use answerback_server::{Tls, TlsFiles};
 use std::ffi::OsString;
-use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
-use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 /// What the process was asked to be.
@@ -42,26 +41,32 @@ pub(crate) fn read(cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>) ->
     reader.store(cli, &mut settings);
     reader.strangers(cli, &mut settings);
     let (log, log_format) = reader.log(cli);
-    let unread: Vec<_> = reader.mistakes.iter().map(|mistake| mistake.flag).collect();
+    let unread: Vec<_> = reader.read.mistakes.iter().map(|mistake| mistake.flag).collect();
     // What could not be read stands there as its default: it is not blamed twice.
-    reader.mistakes.extend(settings.mistakes().into_iter().filter(|mistake| !unread.contains(&mistake.flag)));
-    if reader.mistakes.is_empty() { Ok(Given { settings, log, log_format }) } else { Err(reader.mistakes) }
+    reader.read.mistakes.extend(settings.mistakes().into_iter().filter(|mistake| !unread.contains(&mistake.flag)));
+    if reader.read.mistakes.is_empty() { Ok(Given { settings, log, log_format }) } else { Err(reader.read.mistakes) }
 }
 
 #[derive(Default)]
 struct Reader {
-    mistakes: Vec<Mistake>,
+    read: FlagReader,
 }
 
 impl Reader {
     fn places(&mut self, cli: &Cli, settings: &mut Settings) {
         let address = "an IP address and a port, such as 127.0.0.1:7040 or [::1]:7040";
-        self.take("--listen", &cli.listen, address, parse_address, &mut settings.listen);
+        self.read.take("--listen", &cli.listen, address, parse_address, &mut settings.listen);
         let address = "an IP address and a port, such as 127.0.0.1:7041, or `off`";
-        self.take("--admin", &cli.admin, address, parse_admin, &mut settings.admin);
+        self.read.take("--admin", &cli.admin, address, parse_admin, &mut settings.admin);
         settings.data_dir = cli.data_dir.clone().into();
         settings.broker.server.clone_from(&cli.id);
         settings.broker.elsewhere.clone_from(&cli.elsewhere);
+        settings.proxy_protocol = cli.proxy_protocol;
+        for text in &cli.proxy_from {
+            let (mut read, wanted) = (None, "an IP address or a net, such as 127.0.0.1 or 10.0.0.0/8");
+            self.read.take("--proxy-from", text, wanted, |text| Believed::parse(text).map(Some), &mut read);
+            settings.proxy_from.extend(read);
+        }
     }
 
     fn keys(&mut self, cli: &Cli, variable: impl FnMut(&str) -> Option<OsString>, settings: &mut Settings) {
@@ -74,7 +79,7 @@ impl Reader {
             None => {}
             Some((_, Ok(keys))) => settings.keys = Some(keys),
             Some((flag, Err(error))) => {
-                self.mistakes.push(Mistake { flag, what: told(flag, &error) });
+                self.read.mistakes.push(Mistake { flag, what: told(flag, &error) });
                 // Keys were meant to be there: that they are missing is not blamed a second time.
                 settings.keys = Some(Keys::of(KeyRing::default()));
             }
@@ -94,14 +99,14 @@ impl Reader {
         match given {
             [Some(certificate), Some(key), client_ca] => match Tls::read(TlsFiles { certificate, key, client_ca }) {
                 Ok(tls) => settings.tls = Some(tls),
-                Err(mistakes) => self.mistakes.extend(mistakes),
+                Err(mistakes) => self.read.mistakes.extend(mistakes),
             },
             [None, None, None] => {}
-            [None, ..] => self.mistakes.push(Mistake {
+            [None, ..] => self.read.mistakes.push(Mistake {
                 flag: "--tls-certificate",
                 what: "is missing: TLS needs the certificate of this server, as a PEM file".to_owned(),
             }),
-            [_, None, _] => self.mistakes.push(Mistake {
+            [_, None, _] => self.read.mistakes.push(Mistake {
                 flag: "--tls-key",
                 what: "is missing: TLS needs the private key of --tls-certificate, as a PEM file".to_owned(),
             }),
@@ -110,107 +115,74 @@ impl Reader {
 
     fn times(&mut self, cli: &Cli, settings: &mut Settings) {
         let broker = &mut settings.broker;
-        self.duration("--default-timeout", &cli.default_timeout, &mut broker.default_timeout);
-        self.duration("--send-timeout", &cli.send_timeout, &mut broker.send_timeout);
-        self.duration("--session-grace", &cli.session_grace, &mut broker.session_grace);
-        self.duration("--heartbeat", &cli.heartbeat, &mut broker.heartbeat);
-        self.duration("--handshake", &cli.handshake, &mut broker.handshake);
-        self.duration("--dispatch-interval", &cli.dispatch_interval, &mut broker.dispatch_interval);
-        self.duration("--drain-deadline", &cli.drain_deadline, &mut settings.drain_deadline);
+        self.read.duration("--default-timeout", &cli.default_timeout, &mut broker.default_timeout);
+        self.read.duration("--send-timeout", &cli.send_timeout, &mut broker.send_timeout);
+        self.read.duration("--session-grace", &cli.session_grace, &mut broker.session_grace);
+        self.read.duration("--heartbeat", &cli.heartbeat, &mut broker.heartbeat);
+        self.read.duration("--handshake", &cli.handshake, &mut broker.handshake);
+        self.read.duration("--dispatch-interval", &cli.dispatch_interval, &mut broker.dispatch_interval);
+        self.read.duration("--drain-deadline", &cli.drain_deadline, &mut settings.drain_deadline);
     }
 
     fn connections(&mut self, cli: &Cli, settings: &mut Settings) {
-        self.count("--max-connections", &cli.max_connections, &mut settings.max_connections);
+        self.read.count("--max-connections", &cli.max_connections, &mut settings.max_connections);
         let sessions = &mut settings.broker.limits.sessions;
         match &cli.max_sessions {
-            Some(text) => self.count("--max-sessions", text, sessions),
+            Some(text) => self.read.count("--max-sessions", text, sessions),
             None => *sessions = settings.max_connections.saturating_mul(SESSIONS_PER_CONNECTION),
         }
         let frame = |text: &str| parse_size(text).and_then(|bytes| u32::try_from(bytes).ok());
-        self.take(
+        self.read.take(
             "--max-frame",
             &cli.max_frame,
             "a size from 1KiB to 1GiB, such as 8MiB",
             frame,
             &mut settings.broker.max_frame,
         );
-        self.size("--outbox-limit", &cli.outbox_limit, &mut settings.outbox_limit);
-        self.size("--outbox-memory", &cli.outbox_memory, &mut settings.outbox_memory);
+        self.read.size("--outbox-limit", &cli.outbox_limit, &mut settings.outbox_limit);
+        self.read.size("--outbox-memory", &cli.outbox_memory, &mut settings.outbox_memory);
     }
 
     fn limits(&mut self, cli: &Cli, settings: &mut Settings) {
         let limits = &mut settings.broker.limits;
-        self.count("--max-queue", &cli.max_queue, &mut limits.requests_per_action);
-        self.size("--max-queue-bytes", &cli.max_queue_bytes, &mut limits.bytes_per_action);
-        self.size("--max-memory", &cli.max_memory, &mut limits.bytes_in_all);
-        self.count("--max-actions", &cli.max_actions, &mut limits.actions);
-        self.count("--max-actions-per-session", &cli.max_actions_per_session, &mut limits.actions_per_session);
-        self.count("--max-subscriptions", &cli.max_subscriptions, &mut limits.subscriptions_per_session);
-        self.count("--stored-replies", &cli.stored_replies, &mut limits.stored_replies);
-        self.size("--stored-reply-bytes", &cli.stored_reply_bytes, &mut limits.stored_reply_bytes);
-        self.duration("--stored-reply-age", &cli.stored_reply_age, &mut limits.stored_reply_age);
-        self.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
-        self.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
-        self.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
+        self.read.count("--max-queue", &cli.max_queue, &mut limits.requests_per_action);
+        self.read.size("--max-queue-bytes", &cli.max_queue_bytes, &mut limits.bytes_per_action);
+        self.read.size("--max-memory", &cli.max_memory, &mut limits.bytes_in_all);
+        self.read.count("--max-actions", &cli.max_actions, &mut limits.actions);
+        self.read.count("--max-actions-per-session", &cli.max_actions_per_session, &mut limits.actions_per_session);
+        self.read.count("--max-subscriptions", &cli.max_subscriptions, &mut limits.subscriptions_per_session);
+        self.read.count("--stored-replies", &cli.stored_replies, &mut limits.stored_replies);
+        self.read.size("--stored-reply-bytes", &cli.stored_reply_bytes, &mut limits.stored_reply_bytes);
+        self.read.duration("--stored-reply-age", &cli.stored_reply_age, &mut limits.stored_reply_age);
+        self.read.count("--kept-replies", &cli.kept_replies, &mut limits.kept_replies_per_session);
+        self.read.size("--kept-reply-bytes", &cli.kept_reply_bytes, &mut limits.kept_reply_bytes_per_session);
+        self.read.size("--kept-reply-memory", &cli.kept_reply_memory, &mut limits.kept_reply_bytes_in_all);
     }
 
     fn strangers(&mut self, cli: &Cli, settings: &mut Settings) {
         let per_address = &mut settings.max_connections_per_address;
-        self.count("--max-connections-per-address", &cli.max_connections_per_address, per_address);
-        self.count("--handshakes-per-second", &cli.handshakes_per_second, &mut settings.handshakes_per_second);
-        self.count("--handshakes-per-address", &cli.handshakes_per_address, &mut settings.handshakes_per_address);
-        self.duration("--stranger-rest", &cli.stranger_rest, &mut settings.stranger_rest);
-        self.count("--frames-per-second", &cli.frames_per_second, &mut settings.frames_per_second);
-        self.size("--bytes-per-second", &cli.bytes_per_second, &mut settings.bytes_per_second);
+        self.read.count("--max-connections-per-address", &cli.max_connections_per_address, per_address);
+        self.read.count("--handshakes-per-second", &cli.handshakes_per_second, &mut settings.handshakes_per_second);
+        self.read.count("--handshakes-per-address", &cli.handshakes_per_address, &mut settings.handshakes_per_address);
+        self.read.duration("--stranger-rest", &cli.stranger_rest, &mut settings.stranger_rest);
+        self.read.count("--frames-per-second", &cli.frames_per_second, &mut settings.frames_per_second);
+        self.read.size("--bytes-per-second", &cli.bytes_per_second, &mut settings.bytes_per_second);
         let limits = &mut settings.broker.limits;
-        self.count("--max-handlers", &cli.max_handlers, &mut limits.handlers);
-        self.count("--max-subscriptions-in-all", &cli.max_subscriptions_in_all, &mut limits.subscriptions);
-        self.size("--inbox-memory", &cli.inbox_memory, &mut settings.inbox_memory);
+        self.read.count("--max-handlers", &cli.max_handlers, &mut limits.handlers);
+        self.read.count("--max-subscriptions-in-all", &cli.max_subscriptions_in_all, &mut limits.subscriptions);
+        self.read.size("--inbox-memory", &cli.inbox_memory, &mut settings.inbox_memory);
     }
 
     fn store(&mut self, cli: &Cli, settings: &mut Settings) {
-        self.duration("--snapshot-interval", &cli.snapshot_interval, &mut settings.snapshot_interval);
-        self.duration("--sync-patience", &cli.sync_patience, &mut settings.sync_patience);
-        self.size("--journal-segment", &cli.journal_segment, &mut settings.journal_segment);
+        self.read.duration("--snapshot-interval", &cli.snapshot_interval, &mut settings.snapshot_interval);
+        self.read.duration("--sync-patience", &cli.sync_patience, &mut settings.sync_patience);
+        self.read.size("--journal-segment", &cli.journal_segment, &mut settings.journal_segment);
         settings.broker.durable_actions.clone_from(&cli.durable_actions);
         settings.strict_store = cli.strict_store;
     }
 
     fn log(&mut self, cli: &Cli) -> (Targets, Format) {
-        let (mut filter, mut format) = (Targets::new(), Format::Text);
-        let wanted = "error, warn, info, debug or trace, or a list such as info,answerback_server=debug";
-        self.take("--log", &cli.log, wanted, parse_filter, &mut filter);
-        self.take("--log-format", &cli.log_format, "text or json", parse_format, &mut format);
-        (filter, format)
-    }
-
-    fn duration(&mut self, flag: &'static str, text: &str, into: &mut Duration) {
-        self.take(flag, text, A_DURATION, parse_duration, into);
-    }
-
-    fn size(&mut self, flag: &'static str, text: &str, into: &mut usize) {
-        self.take(flag, text, A_SIZE, |text| usize::try_from(parse_size(text)?).ok(), into);
-    }
-
-    fn count(&mut self, flag: &'static str, text: &str, into: &mut usize) {
-        self.take(flag, text, A_COUNT, |text| usize::try_from(parse_count(text)?).ok(), into);
-    }
-
-    fn take<T>(
-        &mut self,
-        flag: &'static str,
-        text: &str,
-        wanted: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-        into: &mut T,
-    ) {
-        match parse(text) {
-            Some(value) => *into = value,
-            None => {
-                let what = format!("`{}` is not {wanted}", text.escape_debug());
-                self.mistakes.push(Mistake { flag, what });
-            }
-        }
+        self.read.log(&cli.log, &cli.log_format, "info,answerback_server=debug")
     }
 }
 
@@ -223,33 +195,6 @@ fn flag_of(source: &RingSource) -> &'static str {
 fn told(flag: &str, error: &SourceError) -> String {
     let text = error.to_string();
     text.strip_prefix(flag).and_then(|text| text.strip_prefix(": ")).map_or(text.clone(), str::to_owned)
-}
-
-/// An address with a port. `localhost` is the only name: others could mean another machine tomorrow.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    match text.strip_prefix("localhost:") {
-        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
-        None => text.parse().ok(),
-    }
-}
-
-fn parse_admin(text: &str) -> Option<Option<SocketAddr>> {
-    if text == "off" { Some(None) } else { parse_address(text).map(Some) }
-}
-
-/// A bare word must be a level: `Targets` would take any other word as the name of a part and log nothing else.
-fn parse_filter(text: &str) -> Option<Targets> {
-    let is_level = |word: &str| !word.is_empty() && word.parse::<tracing::level_filters::LevelFilter>().is_ok();
-    let sound = text.split(',').all(|part| part.rsplit('=').next().is_some_and(is_level));
-    if sound { text.parse().ok() } else { None }
-}
-
-fn parse_format(text: &str) -> Option<Format> {
-    match text {
-        "text" => Some(Format::Text),
-        "json" => Some(Format::Json),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -285,6 +230,8 @@ mod tests {
                 "durable-actions" => "billing.>",
                 // Keys have a test of their own: `answerback-keys` makes no files for others.
                 "key-file" | "keys" | "peer-key-file" => continue,
+                // One needs the other: they have a test of their own.
+                "proxy-protocol" | "proxy-from" => continue,
                 // So has TLS.
                 "tls-certificate" | "tls-key" | "tls-client-ca" => continue,
                 // Without a value it is said as well.
@@ -326,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn who_speaks_for_clients_must_be_said() {
+        let both = ["--proxy-protocol", "--proxy-from", "127.0.0.1,10.0.0.0/8"];
+        assert_eq!(given(&both).unwrap().settings.proxy_from.len(), 2);
+        for (args, flag) in [(&both[..1], "--proxy-from"), (&both[1..], "--proxy-protocol")] {
+            let mistakes = given(args).unwrap_err();
+            assert_eq!((mistakes.len(), mistakes[0].flag), (1, flag));
+        }
+        assert_eq!(given(&["--proxy-protocol", "--proxy-from", "balancer"]).unwrap_err()[0].flag, "--proxy-from");
+    }
+
+    #[test]
     fn elsewhere_may_be_repeated_or_a_list() {
         let given = given(&["--elsewhere", "a:1,b:2", "--elsewhere", "c:3"]).unwrap();
         assert_eq!(given.settings.broker.elsewhere, ["a:1", "b:2", "c:3"]);
@@ -339,18 +297,5 @@ mod tests {
         let flags: Vec<_> = wrong.iter().map(|mistake| mistake.flag).collect();
         assert_eq!(flags, ["--durable-actions", "--durable-actions"]);
         assert!(wrong[0].what.contains("`billing.>.x`") && wrong[0].what.contains("> for all"), "{wrong:?}");
-    }
-
-    #[test]
-    fn addresses_and_filters() {
-        assert_eq!(parse_address("localhost:80"), "127.0.0.1:80".parse().ok());
-        assert_eq!(parse_address("example.org:80"), None);
-        assert_eq!(parse_admin("off"), Some(None));
-        for good in ["info", "WARN", "info,answerback_server=debug", "off", "a::b=trace"] {
-            assert!(parse_filter(good).is_some(), "{good}");
-        }
-        for wrong in ["", "loud", "info,", "a=loud", "answerback_server"] {
-            assert!(parse_filter(wrong).is_none(), "{wrong}");
-        }
     }
 }

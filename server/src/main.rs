@@ -6,17 +6,15 @@ mod cli;
 mod exit;
 mod given;
 mod given_peers;
-mod logging;
 mod signals;
 
-use answerback_server::{
-    End, Interrupt, KeyControl, Mistake, ReloadError, Running, Server, Settings, StartError, StoreError,
-};
+use answerback_process::logging::{self, Format};
+use answerback_process::mistakes::complaint;
+use answerback_server::{End, Interrupt, KeyControl, ReloadError, Running, Server, Settings, StartError, StoreError};
 use clap::Parser;
 use cli::Cli;
 use exit::Exit;
 use given::Given;
-use logging::Format;
 use signals::{Asked, Signals};
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
@@ -40,7 +38,7 @@ fn main() -> ExitCode {
     let given = match given::read(&cli, |name| std::env::var_os(name)) {
         Ok(given) => given,
         Err(mistakes) => {
-            complain(&mistakes);
+            say(io::stderr(), &complaint("answerback-server", "ANSWERBACK", &mistakes));
             return Exit::Configuration.into();
         }
     };
@@ -194,19 +192,6 @@ fn farewell(end: End) -> Exit {
         End::Failed => tracing::error!("the data plane has failed"),
     }
     end.into()
-}
-
-/// Tells all mistakes in the settings at once.
-fn complain(mistakes: &[Mistake]) {
-    let mut text = String::from("answerback-server cannot start with these settings:\n\n");
-    for Mistake { flag, what } in mistakes {
-        let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
-        // Many mistakes of a file have a line each.
-        let what = what.replace('\n', "\n      ");
-        text.push_str(&format!("  {flag} (or ANSWERBACK_{variable})\n      {what}\n"));
-    }
-    text.push_str("\nSee answerback-server --help.\n");
-    say(io::stderr(), &text);
 }
 
 /// Nobody may be listening; that is no reason to stop.

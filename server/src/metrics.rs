@@ -3,39 +3,26 @@
 //! Nothing is counted here: each scrape asks for a report as every other page does. Names end in their unit.
 
 use crate::control::Report;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+pub(crate) use answerback_process::figures::CONTENT_TYPE;
+use answerback_process::figures::{self, Figures, Lines};
 use std::fmt;
-use std::time::Duration;
-
-/// What the page says of itself.
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The page.
 pub(crate) fn page(report: Report) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("answerback");
-    registry.register_collector(Box::new(Scrape(report)));
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+    figures::page("answerback", Scrape(report))
 }
 
 #[derive(Debug)]
 struct Scrape(Report);
 
-impl Collector for Scrape {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut to = Lines(encoder);
-        self.connections(&mut to)?;
-        self.peers(&mut to)?;
-        self.requests(&mut to)?;
-        self.loop_of_the_data_plane(&mut to)?;
-        self.journal(&mut to)?;
-        self.snapshots(&mut to)
+impl Figures for Scrape {
+    fn write(&self, to: &mut Lines<'_>) -> fmt::Result {
+        self.connections(to)?;
+        self.peers(to)?;
+        self.requests(to)?;
+        self.loop_of_the_data_plane(to)?;
+        self.journal(to)?;
+        self.snapshots(to)
     }
 }
 
@@ -141,65 +128,11 @@ impl Scrape {
     }
 }
 
-/// Writes metrics, one after another.
-struct Lines<'a>(DescriptorEncoder<'a>);
-
-impl Lines<'_> {
-    fn write(&mut self, name: &str, help: &str, unit: Option<&Unit>, metric: &impl EncodeMetric) -> fmt::Result {
-        let encoder = self.0.encode_descriptor(name, help, unit, metric.metric_type())?;
-        metric.encode(encoder)
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.write(name, help, None, &ConstCounter::new(value))
-    }
-
-    fn counted_bytes(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.write(name, help, Some(&Unit::Bytes), &ConstCounter::new(value))
-    }
-
-    fn counted_seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
-        self.write(name, help, Some(&Unit::Seconds), &ConstCounter::new(value.as_secs_f64()))
-    }
-
-    /// One counter for each value of a label.
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl Iterator<Item = (String, u64)>,
-    ) -> fmt::Result {
-        let kind = ConstCounter::new(0_u64).metric_type();
-        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
-        for (value, count) in values {
-            let metric = ConstCounter::new(count);
-            metric.encode(encoder.encode_family(&[(label, value.as_str())])?)?;
-        }
-        Ok(())
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl TryInto<i64>) -> fmt::Result {
-        self.write(name, help, None, &ConstGauge::new(whole(value)))
-    }
-
-    fn bytes(&mut self, name: &str, help: &str, value: impl TryInto<i64>) -> fmt::Result {
-        self.write(name, help, Some(&Unit::Bytes), &ConstGauge::new(whole(value)))
-    }
-
-    fn seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
-        self.write(name, help, Some(&Unit::Seconds), &ConstGauge::new(value.as_secs_f64()))
-    }
-}
-
-fn whole(value: impl TryInto<i64>) -> i64 {
-    value.try_into().unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
 
     /// Values by name and labels, after each line was found to be what the format wants.
     fn parsed(text: &str) -> BTreeMap<String, f64> {

@@ -6,13 +6,14 @@
 use crate::data_plane::{BYTES_LEAST, FRAMES_LEAST};
 use crate::keys::Keys;
 use crate::peers::{PEERS_MAX, Peer, is_host_and_port, is_loopback};
+use crate::proxy::Believed;
 use crate::tls::Tls;
 use crate::units::{DURATION_MAX, print_duration, print_size};
 use answerback_broker as core;
+pub use answerback_process::mistakes::Mistake;
 use answerback_protocol::Pattern;
 use answerback_protocol::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_LEAST, FRAME_BYTES_MOST, HOPS_MAX};
 use answerback_store::{Disk, SnapshotsIn};
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub struct Settings {
     pub outbox_limit: usize,
     /// Bytes that may wait for all connections together. 512 MiB.
     pub outbox_memory: usize,
+    /// Whether balancers in front of this server say who their clients are, by the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
+    /// The addresses of those balancers. Each connection from one must begin with a header; from others none is believed.
+    pub proxy_from: Vec<Believed>,
     /// Connections of one address, of an IPv6 /64, open at once. 0, no limit: behind a balancer or a NAT thousands of clients have one
     /// address, and what would be right for them would hold up no attacker.
     pub max_connections_per_address: usize,
@@ -91,6 +96,8 @@ impl Default for Settings {
             max_connections: 10_000,
             outbox_limit: 64 << 20,
             outbox_memory: 512 << 20,
+            proxy_protocol: false,
+            proxy_from: Vec::new(),
             max_connections_per_address: 0,
             handshakes_per_second: 5_000,
             handshakes_per_address: 0,
@@ -107,21 +114,6 @@ impl Default for Settings {
             disk: None,
             broker: core::Settings::default(),
         }
-    }
-}
-
-/// Something in the settings that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// The flag that says it.
-    pub flag: &'static str,
-    /// What is wrong, and what would be right.
-    pub what: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.flag, self.what)
     }
 }
 
@@ -159,6 +151,16 @@ impl Settings {
     }
 
     fn check_addresses(&self, found: &mut Mistakes) {
+        if self.proxy_protocol && self.proxy_from.is_empty() {
+            let what = "is missing: say whose word on a client's address is believed, such as 127.0.0.1 or 10.0.0.0/8";
+            found.add("--proxy-from", what.to_owned());
+        }
+        if !self.proxy_protocol && !self.proxy_from.is_empty() {
+            found.add(
+                "--proxy-protocol",
+                "is missing: --proxy-from says whose headers are believed, but none is read".to_owned(),
+            );
+        }
         if self.keys.is_none() && !is_loopback(self.listen.ip()) {
             found.add("--listen", wants_keys(self.listen, self.tls.is_some()));
         }

@@ -175,7 +175,7 @@ impl Admin {
         let (keep, end) = oneshot::channel();
         let pages = admin::Pages::new(stage, settings.drain_deadline);
         let run = move || {
-            runtime.block_on(admin::serve(listener, pages, end));
+            runtime.block_on(answerback_process::pages::serve(listener, pages, end));
             // A disk that does not answer may keep a reload waiting. It must not keep the server from ending.
             runtime.shutdown_background();
         };

@@ -118,7 +118,6 @@ impl World {
                     closing.push(connection);
                 }
                 Output::Note(note) => self.note(&note),
-                Output::Say { .. } => unreachable!("no server is dialed"),
                 Output::Drained { complete } => self.drained(complete),
             }
         }

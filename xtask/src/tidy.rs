@@ -10,11 +10,17 @@ const LINES_MAX: usize = 600;
 
 /// Which of the house's crates a crate may use. Arrows only point down.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("process", &[]),
     ("protocol", &[]),
+    // It opens no frame and holds no key.
+    ("balancer", &["answerback-process"]),
     ("keys", &["answerback-protocol"]),
     ("broker", &["answerback-protocol"]),
     ("store", &["answerback-protocol", "answerback-broker"]),
-    ("server", &["answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"]),
+    (
+        "server",
+        &["answerback-process", "answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"],
+    ),
     ("client", &["answerback-protocol", "answerback-keys"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),
     ("examples", &["answerback"]),

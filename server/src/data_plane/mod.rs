@@ -6,7 +6,7 @@
 //! ```text
 //!  1 wait       until a socket is ready, a command has come or the core wants to be woken
 //!  2 obey       commands from other threads: drain, stop, say how things are
-//!  3 accept     a few new connections
+//!  3 accept     a few new connections; those of balancers when their PROXY header is there
 //!  4 read       each ready connection once; every frame is decided by the core as it is decoded, and what would take too long waits
 //!               for the next turn. A new one is looked at before the core hears of it: see `transport`
 //!  5 keep time  what is due in the core; connections that take too long to close
@@ -28,6 +28,7 @@ mod notes;
 mod outbox;
 mod paced;
 mod peers;
+mod porch;
 mod sockets;
 mod storing;
 mod table;
@@ -57,6 +58,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use notes::Notes;
 use peers::PeersUp;
+use porch::Porch;
 use sockets::{Arrived, Bounds, Brought, Sockets};
 use std::io;
 use std::sync::Arc;
@@ -123,6 +125,7 @@ pub(crate) struct DataPlane {
     poll: Poll,
     listener: Option<Listener>,
     commands: Receiver<Command>,
+    porch: Porch,
     sockets: Sockets,
     broker: Broker,
     clock: Clock,
@@ -177,6 +180,7 @@ impl DataPlane {
         let door = Door::new(ring, settings.tls.clone(), bounds.frame_bytes);
         let now = clock.now();
         let plane = Self {
+            porch: Porch::new(poll.registry().try_clone()?, &settings.proxy_from, settings.broker.handshake),
             sockets: Sockets::new(poll.registry().try_clone()?, bounds, door, Limits::new(settings)),
             poll,
             listener: Some(Listener::new(listener)),
@@ -243,6 +247,7 @@ impl DataPlane {
             match event.token() {
                 WAKER => woken = true,
                 LISTENER => self.listener.iter_mut().for_each(Listener::rang),
+                Token(waiting) if waiting >= porch::FIRST_TOKEN => self.porch.rang(waiting),
                 Token(place) => self.sockets.rang(place, event),
             }
         }
@@ -257,6 +262,7 @@ impl DataPlane {
         let times = [
             self.broker.poll_timeout(),
             self.listener.as_ref().and_then(|listener| listener.look_again(self.now)),
+            self.porch.next_deadline(),
             self.sockets.next_farewell(),
             self.sockets.next_greeting(),
             self.sockets.next_look(),
@@ -319,10 +325,15 @@ impl DataPlane {
     }
 
     fn accept(&mut self) {
+        while let Some(accepted) = self.porch.next(self.now, &mut self.counters) {
+            self.sockets.open(accepted, self.now, &mut self.counters);
+        }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let Some(listener) = &mut self.listener else { return };
             let Some(accepted) = listener.accept(self.now, &mut self.counters.accept_pauses) else { return };
-            self.sockets.open(accepted, self.now, &mut self.counters);
+            if let Some(accepted) = self.porch.receive(accepted, self.now, &mut self.counters) {
+                self.sockets.open(accepted, self.now, &mut self.counters);
+            }
         }
     }
 
@@ -460,6 +471,7 @@ impl DataPlane {
             self.broker.handle_timeout(self.now);
             self.carry_out();
         }
+        self.porch.keep_time(self.now, &mut self.counters);
         self.sockets.end_farewells(self.now);
         self.sockets.end_greetings(self.now, &mut self.counters);
         self.sockets.end_stalls(&mut self.counters);

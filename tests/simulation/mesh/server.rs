@@ -75,8 +75,7 @@ impl World {
         let line = self.lines.len();
         let here = self.servers[from].new_connection(line, 0);
         let there = self.servers[to].new_connection(line, 1);
-        let ends =
-            [End::Server { server: from, connection: here }, End::Server { server: to, connection: there }];
+        let ends = [End::Server { server: from, connection: here }, End::Server { server: to, connection: there }];
         self.lines.push(Line::new(ends, Some(edge)));
         self.trace.count("mesh", "dialed");
         self.accept(to, there, format!("server {from}"));
@@ -191,6 +190,10 @@ impl World {
                 Output::Send { to, frame, data } => {
                     frame.write(&data, &mut bytes);
                     self.send(server, to, &bytes, data);
+                }
+                Output::SendAll { to, frame, data } => {
+                    frame.write(&data, &mut bytes);
+                    to.into_iter().for_each(|to| self.send(server, to, &bytes, data.clone()));
                 }
                 Output::Say { to, frame, data } => {
                     frame.write(&data, &mut bytes);

@@ -33,8 +33,13 @@ impl Write for Socket {
 }
 
 fn event() -> ServerFrame<'static> {
-    Event { topic: answerback_protocol::Pattern::topic("a.b").unwrap().into_text(), from: "me".into(), group: None }
-        .into()
+    Event {
+        topic: answerback_protocol::Pattern::topic("a.b").unwrap().into_text(),
+        from: "me".into(),
+        group: None,
+        course: None,
+    }
+    .into()
 }
 
 /// Small and large frames in turn, and the bytes they are.

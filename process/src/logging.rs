@@ -18,7 +18,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// For people.
     Text,
     /// One JSON object a line, for programs.
@@ -31,6 +31,7 @@ const LINES_MAX: usize = 1024;
 /// How long the process waits at its end for the last lines.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
+#[derive(Debug)]
 enum Item {
     Line(Vec<u8>),
     /// Everything before this was written once the sender is dropped.
@@ -38,14 +39,14 @@ enum Item {
 }
 
 /// Hands lines to the writer thread.
-#[derive(Clone)]
-pub(crate) struct Lines {
+#[derive(Debug, Clone)]
+pub struct Lines {
     queue: SyncSender<Item>,
     dropped: Arc<AtomicU64>,
 }
 
 /// Starts the writer thread and the log.
-pub(crate) fn start(filter: Targets, format: Format) -> io::Result<Lines> {
+pub fn start(filter: Targets, format: Format) -> io::Result<Lines> {
     let lines = Lines::write_to(io::stderr())?;
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     subscribe(lines.clone(), filter, format, colours).map_err(io::Error::other)?;
@@ -85,7 +86,7 @@ impl Lines {
     }
 
     /// Waits until what was logged before is written, but not for long.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         let (mark, written) = sync_channel(0);
         if self.queue.try_send(Item::Mark(mark)).is_ok() {
             // It ends by time, or by the mark being dropped. Either way there is nothing more to do.
