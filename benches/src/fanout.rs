@@ -166,7 +166,8 @@ fn of_answerback(data: &str) -> Outcome<Speech> {
         let name = format!("client-{number}");
         let mut out = BytesMut::new();
         let session = SessionId::new(u128::from(number) + 1);
-        ClientFrame::from(Hello { protocol: VERSIONS, name: name.into(), session, agent: None }).write(b"", &mut out);
+        ClientFrame::from(Hello { protocol: VERSIONS, name: name.into(), session, agent: None, node: None })
+            .write(b"", &mut out);
         out
     };
     let mut subscribe = BytesMut::new();
@@ -175,7 +176,7 @@ fn of_answerback(data: &str) -> Outcome<Speech> {
     let (mut publish, mut event) = (BytesMut::new(), BytesMut::new());
     let frame = Publish { topic: pattern()?, id: None, to: None, others: false };
     ClientFrame::from(frame).write(data.as_bytes(), &mut publish);
-    let frame = Event { topic: TOPIC.into(), from: "client-0".into(), group: None };
+    let frame = Event { topic: TOPIC.into(), from: "client-0".into(), group: None, course: None };
     ServerFrame::from(frame).write(data.as_bytes(), &mut event);
     let mut ping = BytesMut::new();
     ServerFrame::from(Ping).write(b"", &mut ping);
