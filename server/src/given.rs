@@ -88,8 +88,8 @@ impl Reader {
 
     fn peers(&mut self, cli: &Cli, settings: &mut Settings) {
         let key_file = cli.peer_key_file.as_ref();
-        settings.peers = given_peers::read(&cli.peer, key_file, settings.keys.as_ref(), &mut self.mistakes);
-        self.count("--max-hops", &cli.max_hops, &mut settings.broker.max_hops);
+        settings.peers = given_peers::read(&cli.peer, key_file, settings.keys.as_ref(), &mut self.read.mistakes);
+        self.read.count("--max-hops", &cli.max_hops, &mut settings.broker.max_hops);
     }
 
     #[cfg(feature = "tls")]
