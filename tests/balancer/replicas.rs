@@ -158,7 +158,7 @@ async fn clients_that_are_moved_notice_nothing() {
     }
     assert_eq!(set.balancer.post(&format!("/undrain?backend={b}")).0, 200);
     assert_eq!(set.balancer.post("/rebalance"), (200, "{\"to_move\":4}\n".to_owned()));
-    tokio::task::spawn_blocking(move || {
+    let _set = tokio::task::spawn_blocking(move || {
         until("four at each", || [a, b].iter().all(|server| set.balancer.backend(*server)["connections"] == 4));
         set
     })

@@ -1,6 +1,13 @@
 //! The balancer as a process of its own, between clients and backends that are plain sockets. What it does for Answerback's servers and clients is
 //! in `tests/balancer` of the repository.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says why"
+)]
+
 mod backends;
 mod backing;
 mod leaving;
