@@ -118,6 +118,7 @@ impl Broker {
                 self.offer(link, action);
             }
             self.hand_back_stranded(action);
+            self.look_for_another_home(action);
         }
     }
 
