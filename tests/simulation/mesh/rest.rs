@@ -15,6 +15,8 @@ impl World {
     pub(super) fn probe(&mut self) {
         for server in 0..self.servers.len() {
             let links = self.plan.edges.iter().filter(|(from, to)| *from == server || *to == server).count();
+            let held = self.servers[server].broker.held();
+            hold!(!self.servers[server].is_leaving, "server {server} does not come to its end: {held:?}");
             let up = self.servers[server].broker.peers_up();
             hold!(up == links, "server {server} has {up} of {links} links up");
         }
