@@ -128,6 +128,11 @@ impl Keys {
     }
 }
 
+/// A key as it is known: on a server with keys behind its holder.
+pub(crate) fn name_behind<'k>(holder: Option<&str>, key: &'k str) -> Cow<'k, str> {
+    holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{holder}{BEHIND_HOLDER}{key}")))
+}
+
 fn cost(outcome: &Outcome) -> usize {
     outcome.data.len() + OVERHEAD_BYTES
 }
@@ -137,17 +142,18 @@ impl Broker {
     pub(crate) fn name_of_key<'f>(&self, session: Key<Session>, frame: &'f Frame<'_>) -> Option<Cow<'f, str>> {
         let key = frame.key.as_deref()?;
         let holder = self.holder_of_key(session, frame);
-        Some(holder.map_or(Cow::Borrowed(key), |holder| Cow::Owned(format!("{holder}{BEHIND_HOLDER}{key}"))))
+        Some(name_behind(holder.as_deref(), key))
     }
 
     /// The key that a request runs under, or would run under here.
     pub(crate) fn key_of(&self, request: &Request) -> Option<Box<str>> {
         let rare = request.rare.as_ref()?;
-        let behind = |holder: &Option<Arc<str>>, key: &str| match holder {
-            Some(holder) => format!("{holder}{BEHIND_HOLDER}{key}").into(),
-            None => Box::from(key),
-        };
-        rare.key.clone().or_else(|| rare.home.as_ref().map(|home| behind(&home.holder, &home.key)))
+        rare.key.clone().or_else(|| rare.home.as_ref().map(|home| home.name()))
+    }
+
+    /// Whether something runs under a key, or has been answered.
+    pub(crate) fn is_key_known(&self, action: &str, key: &str) -> bool {
+        self.keys.get(action, key).is_some()
     }
 
     /// What a request with a key gets without a run of its own; `None` if it is the first.

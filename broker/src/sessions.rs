@@ -232,6 +232,7 @@ impl Broker {
 
     /// The client said good-bye: nothing is kept for it.
     pub(crate) fn bye(&mut self, connection: ConnectionId, key: Key<Session>) {
+        self.server_leaves(key);
         self.end_session(key);
         self.close(connection);
     }

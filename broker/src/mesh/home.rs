@@ -9,7 +9,9 @@
 use crate::action::Action;
 use crate::admission::Refusal;
 use crate::broker::Broker;
-use crate::request::Request;
+use crate::endings::End;
+use crate::keys::name_behind;
+use crate::request::{Request, State};
 use crate::session::Session;
 use crate::tables::Key;
 use answerback_protocol::frames::Request as Frame;
@@ -28,6 +30,13 @@ pub(crate) struct Home {
     pub(crate) action: Arc<str>,
     pub(crate) key: Arc<str>,
     pub(crate) holder: Option<Arc<str>>,
+}
+
+impl Home {
+    /// The key as it is known at its home.
+    pub(crate) fn name(&self) -> Box<str> {
+        name_behind(self.holder.as_deref(), &self.key).into()
+    }
 }
 
 /// The action that leads to a server.
@@ -105,6 +114,67 @@ impl Broker {
         let others = self.mesh.homes.keys().map(|node| (weight(*node, action, holder, key), *node));
         let (_, best) = others.fold(here, std::cmp::max);
         (best != self.settings.node).then_some(best)
+    }
+
+    /// The server to which an action leads may have gone for good. What waits to go there has its key at another home now.
+    pub(super) fn look_for_another_home(&mut self, action: Key<Action>) {
+        let Some(record) = self.actions.get(action) else { return };
+        if record.queue.is_empty() || !record.handlers.is_empty() || node_of(&record.name).is_none() {
+            return;
+        }
+        let waits = |request: &Request| request.action == action && request.state == State::Queued;
+        let all: Vec<_> = self.requests.iter().filter(|(_, request)| waits(request)).map(|(key, _)| key).collect();
+        for key in all {
+            if self.requests.get(key).is_some_and(|request| request.path().is_empty()) {
+                self.move_to_another_home(key);
+            } else {
+                // It was only on its way through here.
+                self.end(key, End::Draining);
+            }
+        }
+    }
+
+    fn move_to_another_home(&mut self, key: Key<Request>) {
+        let Some(home) = self.requests.get_mut(key).and_then(|request| request.rare_mut().home.take()) else { return };
+        let known = self.home_of(&home.action, home.holder.as_deref(), &home.key);
+        let leads_there = known.and_then(|node| Some((node, *self.mesh.homes.get(&node)?)));
+        let Some((node, action)) = leads_there else { return self.be_the_home(key, home) };
+        if let Some(request) = self.requests.get_mut(key) {
+            request.rare_mut().home = Some(Box::new(Home { node, ..*home }));
+        }
+        self.wait_under(key, action);
+    }
+
+    /// Its key is known here from now on. Where it runs already, or has run, its caller must ask again.
+    fn be_the_home(&mut self, key: Key<Request>, home: Box<Home>) {
+        let name = home.name();
+        let action = if self.is_key_known(&home.action, &name) { None } else { self.action(&home.action) };
+        if let Some(action) = action {
+            self.wait_under(key, action);
+            self.runs_under(key, &name);
+            return self.dispatch(action);
+        }
+        if let Some(request) = self.requests.get_mut(key) {
+            request.rare_mut().home = Some(home);
+        }
+        self.end(key, End::Draining);
+    }
+
+    /// A request that waits for one action waits for another one.
+    fn wait_under(&mut self, key: Key<Request>, action: Key<Action>) {
+        self.leave_queue(key, false);
+        let Some(request) = self.requests.get_mut(key) else { return };
+        let (before, cost) = (std::mem::replace(&mut request.action, action), request.cost as usize);
+        if let Some(record) = self.actions.get_mut(before) {
+            (record.bytes, record.requests) = (record.bytes - cost, record.requests - 1);
+        }
+        if let Some(record) = self.actions.get_mut(action) {
+            (record.bytes, record.requests) = (record.bytes + cost, record.requests + 1);
+        }
+        self.wheel.unset(&mut self.requests, key);
+        self.enqueue(key);
+        self.forget_action_if_unwanted(before);
+        self.dispatch(action);
     }
 
     fn is_reached(&self, action: Key<Action>) -> bool {

@@ -86,6 +86,8 @@ pub(crate) struct Link {
     pub(crate) connection: Option<ConnectionId>,
     /// Whether the other said `welcome` on this connection.
     welcomed: bool,
+    /// The last delivery before the other said so: that one and those before it were given on an earlier connection.
+    given_before: u64,
     /// Whether both have said everything that comes before offers.
     pub(crate) is_up: bool,
     pub(crate) node: NodeId,
@@ -261,7 +263,7 @@ impl Broker {
         if std::mem::replace(&mut link.welcomed, true) {
             return;
         }
-        link.most = welcome.max_frame;
+        (link.most, link.given_before) = (welcome.max_frame, self.deliveries);
         link.offered.clear();
         link.wishes.new_connection();
         if let Some(theirs) = link.theirs {
@@ -335,6 +337,19 @@ impl Broker {
         }
     }
 
+    /// Another server leaves. It has answered all that it took before it said so; what it was given on this connection and has not answered it
+    /// will not take any more.
+    pub(crate) fn server_leaves(&mut self, session: Key<Session>) {
+        let Some(link) = self.link_of_session(session).and_then(|link| self.mesh.links.get(link)) else { return };
+        let given_before = link.given_before;
+        self.stop_offers_of(session);
+        let Some(record) = self.sessions.get(session) else { return };
+        let not_taken = record.deliveries_in_order(|delivery| delivery.number > given_before);
+        for (id, _) in not_taken.into_iter().rev() {
+            self.take_back(session, id);
+        }
+    }
+
     /// Whether the client of a session is another server.
     pub(crate) fn is_server(&self, session: Key<Session>) -> bool {
         self.link_of_session(session).is_some()
@@ -360,6 +375,7 @@ impl Link {
             theirs: None,
             connection: None,
             welcomed: false,
+            given_before: 0,
             is_up: false,
             node: NodeId::truncated(0),
             server: "".into(),

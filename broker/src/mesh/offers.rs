@@ -123,6 +123,7 @@ impl Broker {
                 self.offer(link, action);
             }
             self.hand_back_stranded(action);
+            self.look_for_another_home(action);
         }
     }
 

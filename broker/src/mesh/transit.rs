@@ -41,8 +41,8 @@ impl Broker {
     /// Whether a broadcast came here before, over another server. If not, it is remembered.
     pub(crate) fn was_cast(&mut self, frame: &Frame<'_>, until: Time) -> Result<bool, Refusal> {
         let Some(cast) = frame.via.as_deref().and_then(|via| via.cast) else { return Ok(false) };
-        if frame.again || self.mesh.casts.get(&cast.get()).is_some_and(|until| *until > self.now) {
-            return Ok(self.mesh.casts.contains_key(&cast.get()));
+        if self.mesh.casts.get(&cast.get()).is_some_and(|until| *until > self.now) {
+            return Ok(true);
         }
         if self.mesh.casts.len() >= CASTS_MAX {
             let now = self.now;

@@ -46,7 +46,8 @@ impl World {
                 serving.insert(action, self.random.between(1, self.plan.credit) as u32);
             }
         }
-        let is_caller = serving.is_empty() || self.random.chance(300);
+        // Nobody waits for a handler that itself waits before it goes to another server.
+        let is_caller = !always && (serving.is_empty() || self.random.chance(300));
         self.clients.push(Client {
             session,
             server,

@@ -68,7 +68,7 @@ impl World {
     }
 
     fn start_work(&mut self, client: usize, token: Token) {
-        let (handler, server) = (self.clients[client].session, self.clients[client].server);
+        let handler = self.clients[client].session;
         let keeps_keys = matches!(self.plan.mood, Mood::Peace) && self.plan.all_in_reach();
         let asked = &self.ledger.asked[token];
         if let (Some(_), true) = (asked.key, keeps_keys) {
@@ -86,7 +86,7 @@ impl World {
             let most = asked.attempts_allowed();
             hold!(asked.starts.len() < most, "request {token} is started more than {most} times");
         }
-        asked.starts.push(Start { handler, server, answered: false, is_void: false });
+        asked.starts.push(Start { handler, answered: false, is_void: false });
     }
 
     /// Its work on a delivery is done.

@@ -43,7 +43,6 @@ pub(super) struct Asked {
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     pub(super) handler: SessionId,
-    pub(super) server: usize,
     pub(super) answered: bool,
     /// It was cancelled, or its handler was lost: it says nothing about its key.
     pub(super) is_void: bool,

@@ -101,6 +101,18 @@ impl Plan {
         None
     }
 
+    /// Whether the other servers are linked to each other also without this one.
+    pub(super) fn can_spare(&self, server: usize) -> bool {
+        let edges: Vec<_> = self.edges.iter().filter(|(a, b)| *a != server && *b != server).copied().collect();
+        let mut near: Vec<_> = (0..self.servers).filter(|other| *other != server).take(1).collect();
+        for _ in 0..self.servers {
+            let next = edges.iter().flat_map(|&(a, b)| [(a, b), (b, a)]).filter(|(a, _)| near.contains(a));
+            let next: Vec<_> = next.map(|(_, b)| b).collect();
+            near.extend(next);
+        }
+        (0..self.servers).all(|other| other == server || near.contains(&other))
+    }
+
     /// Whether every server can send a request to every other one.
     pub(super) fn all_in_reach(&self) -> bool {
         let pairs = (0..self.servers).flat_map(|a| (0..self.servers).map(move |b| (a, b)));

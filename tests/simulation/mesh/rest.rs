@@ -13,8 +13,12 @@ const PROBES: u64 = 4;
 impl World {
     /// All links are up and all handlers free: every call that can reach a handler is answered.
     pub(super) fn probe(&mut self) {
+        let waiting: Vec<_> = self.clients.iter().flat_map(|client| client.waiting.values()).collect();
+        self.trace.line(self.now, || format!("still waited for: {waiting:?}"));
         for server in 0..self.servers.len() {
             let links = self.plan.edges.iter().filter(|(from, to)| *from == server || *to == server).count();
+            let held = self.servers[server].broker.held();
+            hold!(!self.servers[server].is_leaving, "server {server} does not come to its end: {held:?}");
             let up = self.servers[server].broker.peers_up();
             hold!(up == links, "server {server} has {up} of {links} links up");
         }

@@ -240,7 +240,9 @@ impl World {
         self.after_around(self.plan.end_ms, Event::Misfortune);
         let server = self.random.place(self.servers.len());
         let others = self.servers.iter().any(|server| !server.is_up || server.is_leaving);
-        if !self.servers[server].is_up || (self.plan.mood == Mood::Drains && others) {
+        // Over a server that leaves no handler is reached, and what is at the home of its key on the other side of it waits.
+        let is_needed = others || !self.plan.can_spare(server);
+        if !self.servers[server].is_up || (self.plan.mood == Mood::Drains && is_needed) {
             return;
         }
         if self.plan.mood == Mood::War && self.random.chance(600) {
