@@ -170,7 +170,7 @@ fn an_error_that_is_not_fatal_and_about_nothing_is_ignored() {
 fn types_that_are_not_known_and_topics_that_are_not_heard_are_ignored() {
     let mut script = Script::welcome();
     script.hears_bytes(raw(r#"{"type":"weather","of":"tomorrow"}"#)).unwrap();
-    script.says(TopicEvent { topic: "t".into(), from: "you".into() }, "1");
+    script.says(TopicEvent { topic: "t".into(), from: "you".into(), group: None, course: None }, "1");
     script.hears_bytes(raw(r#"{"type":"subscribed","topic":"t"}"#)).unwrap();
     assert!(script.events().is_empty());
 }
