@@ -110,6 +110,15 @@ fn events_cross_links_between_those_who_may() {
         mute@A is mute
         mute@A > {"type":"publish","topic":"news.one"} 3
         mute@A < {"type":"error","code":"denied","topic":"news.one"}
+        A holder near subscribe=>
+        B holder far publish=>
+        near@A is near
+        near@A > {"type":"subscribe","topic":"back"}
+        near@A < {"type":"subscribed"}
+        +50
+        far@B is far
+        far@B > {"type":"publish","topic":"back"} 4
+        near@A < {"type":"event","topic":"back","from":"far/far"} 4
         "#,
     );
 }
