@@ -231,7 +231,8 @@ impl Broker {
         if path.is_empty() {
             link.offered.remove(&action);
         } else {
-            link.offered.insert(action, Offered { name: Arc::clone(&name), credit, path: path.clone(), is_rested: false });
+            link.offered
+                .insert(action, Offered { name: Arc::clone(&name), credit, path: path.clone(), is_rested: false });
         }
         self.say_offer(connection, &name, credit, path);
     }

@@ -146,7 +146,8 @@ impl World {
 
     fn cancel_some(&mut self, client: usize) {
         let calls = self.clients[client].waiting.iter();
-        let plain = |token: Token| self.ledger.asked[token].kind != Kind::Send && self.ledger.asked[token].key.is_none();
+        let plain =
+            |token: Token| self.ledger.asked[token].kind != Kind::Send && self.ledger.asked[token].key.is_none();
         let calls: Vec<_> = calls.filter(|(_, token)| plain(**token)).map(|(id, token)| (*id, *token)).collect();
         if !calls.is_empty() && self.clients[client].is_ready {
             let (id, token) = self.random.pick(&calls);
@@ -185,7 +186,8 @@ impl World {
         }
         let code = reply.error.as_ref().map(|error| error.code);
         let is_answer = matches!(code, None | Some(Code::Fault));
-        let is_too_much = code == Some(Code::Overloaded) && reply.error.as_ref().is_some_and(|e| e.retry_after.is_some());
+        let is_too_much =
+            code == Some(Code::Overloaded) && reply.error.as_ref().is_some_and(|e| e.retry_after.is_some());
         let may_fail = (asked.cancelled && code == Some(Code::Cancelled)) || is_too_much;
         hold!(is_answer || !asked.must_be_answered, "request {token} must be answered: {:?}", reply.error);
         if asked.kind == Kind::Broadcast {

@@ -68,7 +68,8 @@ impl World {
         });
         self.after_around(20, Event::Reconnect(number));
         // When the world is at peace, all offers have been heard by then.
-        let begin = if self.plan.mood == Mood::Peace { std::time::Duration::from_millis(1_500) } else { self.around(100) };
+        let begin =
+            if self.plan.mood == Mood::Peace { std::time::Duration::from_millis(1_500) } else { self.around(100) };
         self.after(begin, Event::Act(number));
         number
     }
@@ -99,7 +100,8 @@ impl World {
         (me.line, me.is_ready, me.last_heard) = (Some(line), false, self.now);
         (me.acknowledged, me.taken) = (0, 0);
         self.after(heartbeat, Event::Listen { client, line });
-        let hello = Hello { protocol: (1, 1), name: format!("client{client}").into(), session, agent: None, node: None };
+        let hello =
+            Hello { protocol: (1, 1), name: format!("client{client}").into(), session, agent: None, node: None };
         self.say(client, hello, Payload::NONE);
     }
 
@@ -248,7 +250,8 @@ impl World {
             self.say(client, Bye, Payload::NONE);
             self.hang_up(line, 0);
             (self.clients[client].line, self.clients[client].is_ready) = (None, false);
-            let others: Vec<_> = (0..self.servers.len()).filter(|n| self.servers[*n].is_up && !self.servers[*n].is_leaving).collect();
+            let others: Vec<_> =
+                (0..self.servers.len()).filter(|n| self.servers[*n].is_up && !self.servers[*n].is_leaving).collect();
             if !others.is_empty() {
                 let server = self.random.pick(&others);
                 self.begin_anew(client, server);

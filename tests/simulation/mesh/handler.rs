@@ -111,7 +111,9 @@ impl World {
                 return self.move_if_done(client);
             }
             Plan::Answer { .. } => None,
-            Plan::Fault { retryable } => Some(AnswerError { code: "broke".into(), message: "it broke".into(), retryable }),
+            Plan::Fault { retryable } => {
+                Some(AnswerError { code: "broke".into(), message: "it broke".into(), retryable })
+            }
         };
         let is_void = error.as_ref().is_some_and(|error| error.retryable);
         for start in self.ledger.asked[token].starts.iter_mut().filter(|start| start.handler == session) {

@@ -39,7 +39,8 @@ fn run_seed(seed: u64) -> Result<crate::Outcome, String> {
         Ok(()) => Ok(crate::Outcome { hash: world.trace.hash(), counts: world.trace.counts().clone() }),
         Err(_) => {
             let mut again = World::new(seed, true);
-            let broken = crate::catch_quietly(|| again.run()).err().unwrap_or_else(|| "it did not fail again".to_owned());
+            let broken =
+                crate::catch_quietly(|| again.run()).err().unwrap_or_else(|| "it did not fail again".to_owned());
             Err(format!(
                 "seed {seed} failed; the last events were:\n{}\nat {:?}: {broken}\n\nrun it again with\n  SEED={seed} cargo test -p answerback-tests --test simulation -- --nocapture one_mesh\n",
                 again.trace.tail(),

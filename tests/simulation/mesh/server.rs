@@ -75,8 +75,7 @@ impl World {
         let line = self.lines.len();
         let here = self.servers[from].new_connection(line, 0);
         let there = self.servers[to].new_connection(line, 1);
-        let ends =
-            [End::Server { server: from, connection: here }, End::Server { server: to, connection: there }];
+        let ends = [End::Server { server: from, connection: here }, End::Server { server: to, connection: there }];
         self.lines.push(Line::new(ends, Some(edge)));
         self.trace.count("mesh", "dialed");
         self.accept(to, there, format!("server {from}"));
