@@ -103,7 +103,7 @@ pub const CLIENT: &str = "
     reply id!id error:handler_error part:flag seq:seq
     release id!id
     resume holding!ids more:flag
-    publish topic!topic id:id
+    publish topic!topic id:id to:count others:flag
     subscribe topic!pattern group:name path:path
     unsubscribe topic!pattern group:name
     ack replies!count
