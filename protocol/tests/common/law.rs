@@ -119,7 +119,7 @@ pub const SERVER: &str = "
     serving action!name
     unserved action!name
     accepted id!id
-    subscribed topic!pattern group:name
+    subscribed topic!pattern group:name events:count
     unsubscribed topic!pattern group:name
     deliver id!id action!name from!name left!count attempt!attempts trace:name
     reply id!id error:call_error part:flag seq:seq from:name info:info gather:gather
