@@ -144,7 +144,7 @@ fn child_of(id: u32) -> Outcome<u32> {
 
 fn haproxy(listen: SocketAddr, backend: SocketAddr) -> String {
     format!(
-        "global\n nbthread 1\n maxconn 20000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 10m\n timeout server 10m\n \
+        "global\n nbthread 1\n maxconn 4000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 10m\n timeout server 10m\n \
          option splice-auto\n option tcp-smart-accept\nlisten all\n bind {listen}\n server one {backend}\n"
     )
 }
@@ -155,8 +155,8 @@ fn nginx(listen: SocketAddr, backend: SocketAddr, folder: &Path) -> String {
     let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
     let load = if Path::new(module).exists() { format!("load_module {module};\n") } else { String::new() };
     format!(
-        "{load}daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log /dev/null crit;\nworker_rlimit_nofile 40000;\n\
-         events {{ worker_connections 20000; }}\nstream {{\n access_log off;\n proxy_timeout 10m;\n \
+        "{load}daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log /dev/null crit;\nworker_rlimit_nofile 18000;\n\
+         events {{ worker_connections 16000; }}\nstream {{\n access_log off;\n proxy_timeout 10m;\n \
          server {{ listen {listen} backlog=4096; tcp_nodelay on; proxy_pass {backend}; }}\n}}\n"
     )
 }
