@@ -137,9 +137,19 @@ fn until_open(address: SocketAddr) -> Outcome<()> {
     Ok(())
 }
 
+/// The master listens before it has its worker.
 fn child_of(id: u32) -> Outcome<u32> {
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
-    Ok(children.split_whitespace().next().ok_or("no worker")?.parse()?)
+    let end = Instant::now() + STARTS_WITHIN;
+    loop {
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        if let Some(child) = children.split_whitespace().next() {
+            return Ok(child.parse()?);
+        }
+        if Instant::now() > end {
+            return Err("no worker".into());
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 fn haproxy(listen: SocketAddr, backend: SocketAddr) -> String {
