@@ -45,9 +45,11 @@ pub(crate) enum End {
 struct Entry {
     kind: Kind,
     begun: Instant,
+    /// Where its caller was when it began, and when it ended.
+    places: Vec<String>,
     ends: Vec<(End, Instant)>,
-    /// Which service ran it, and when.
-    runs: Vec<(usize, Instant)>,
+    /// Which service ran it, where, and when.
+    runs: Vec<(usize, String, Instant)>,
 }
 
 /// What callers and handlers write down, and what was done to the processes meanwhile.
@@ -75,20 +77,22 @@ impl Ledger {
     }
 
     /// A request begins. Returns its number.
-    pub(crate) fn begins(&self, kind: Kind) -> u64 {
-        let mut entries = self.entries();
-        entries.push(Entry { kind, begun: Instant::now(), ends: Vec::new(), runs: Vec::new() });
+    pub(crate) fn begins(&self, kind: Kind, place: String) -> u64 {
+        let (mut entries, begun) = (self.entries(), Instant::now());
+        entries.push(Entry { kind, begun, places: vec![place], ends: Vec::new(), runs: Vec::new() });
         entries.len() as u64 - 1
     }
 
     /// Its caller was told how it ended.
-    pub(crate) fn ends(&self, number: u64, end: End) {
-        self.entries()[number as usize].ends.push((end, Instant::now()));
+    pub(crate) fn ends(&self, number: u64, end: End, place: String) {
+        let entry = &mut self.entries()[number as usize];
+        entry.places.push(place);
+        entry.ends.push((end, Instant::now()));
     }
 
     /// A handler has begun to work on it.
-    pub(crate) fn runs(&self, number: u64, service: usize) {
-        self.entries()[number as usize].runs.push((service, Instant::now()));
+    pub(crate) fn runs(&self, number: u64, service: usize, place: String) {
+        self.entries()[number as usize].runs.push((service, place, Instant::now()));
     }
 
     /// Durable requests that were accepted or answered and have not run.
@@ -124,8 +128,9 @@ impl Ledger {
     fn story(&self, number: usize, entry: &Entry) -> String {
         let when = |at: &Instant| at.duration_since(self.begun);
         let ends: Vec<_> = entry.ends.iter().map(|(end, at)| format!("{end:?} at {:?}", when(at))).collect();
-        let runs: Vec<_> = entry.runs.iter().map(|(who, at)| format!("by {who} at {:?}", when(at))).collect();
-        format!("{number}: {:?} at {:?}, ended {ends:?}, ran {runs:?}", entry.kind, when(&entry.begun))
+        let runs: Vec<_> = entry.runs.iter().map(|(who, place, at)| format!("by {who}, {place}, at {:?}", when(at))).collect();
+        let (kind, begun, places) = (entry.kind, when(&entry.begun), &entry.places);
+        format!("{number}: {kind:?} at {begun:?}, its caller at {places:?}, ended {ends:?}, ran {runs:?}")
     }
 }
 
@@ -160,7 +165,7 @@ impl Entry {
     }
 
     fn check_runs(&self) -> Result<(), &'static str> {
-        let mut services: Vec<_> = self.runs.iter().map(|(service, _)| service).collect();
+        let mut services: Vec<_> = self.runs.iter().map(|(service, ..)| service).collect();
         services.sort_unstable();
         services.dedup();
         match self.kind {

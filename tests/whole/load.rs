@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::ledger::{End, Kind, Ledger};
-use answerback::{Builder, Client, Error, Fault, Reconnect};
+use answerback::{Builder, Client, Context, Error, Fault, Reconnect, State};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,14 +53,22 @@ pub(crate) async fn serve(doors: &[SocketAddr], ledger: &Arc<Ledger>) -> Vec<Cli
 
 async fn serve_one(client: &Client, action: &str, nth: usize, ledger: &Arc<Ledger>) {
     let ledger = Arc::clone(ledger);
-    let work = move |(number, takes): Work| {
-        ledger.runs(number, nth);
+    let work = move |context: Context, (number, takes): Work| {
+        ledger.runs(number, nth, format!("attempt {} at {}", context.attempt(), server_of(context.client())));
         async move {
             pass(takes).await;
             Ok::<u64, Fault>(answer_of(number))
         }
     };
     client.serve(action, work).concurrency(CONCURRENCY).await.unwrap();
+}
+
+/// Which server a client is connected to.
+fn server_of(client: &Client) -> String {
+    match client.state() {
+        State::Connected { server, .. } => server,
+        other => format!("{other:?}"),
+    }
 }
 
 fn answer_of(number: u64) -> u64 {
@@ -103,10 +111,10 @@ impl Caller {
     async fn run(mut self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             let kind = self.kind();
-            let number = self.ledger.begins(kind);
+            let number = self.ledger.begins(kind, server_of(&self.client));
             let work: Work = (number, self.takes());
             let end = self.ask(kind, work).await.unwrap_or_else(End::Failed);
-            self.ledger.ends(number, end);
+            self.ledger.ends(number, end, server_of(&self.client));
             pass(self.dice.below(2 * PAUSE_MS as usize) as u64).await;
         }
         self.client.close().await;
