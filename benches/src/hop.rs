@@ -116,7 +116,8 @@ fn print(ways: &[Way], seen: &[Vec<Sample>]) {
     println!("{}", machine::headline());
     let columns = ["way", "p50 us", "of direct", "p99 us", "of direct", "calls/s"];
     let mut table = Table::new("one call in flight", 1, &columns);
-    let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(&mut samples.iter().map(figure).collect::<Vec<_>>());
+    let of =
+        |samples: &[Sample], figure: fn(&Sample) -> f64| median(&mut samples.iter().map(figure).collect::<Vec<_>>());
     let figures_of = |samples: &[Sample]| (of(samples, |s| s.p50_us), of(samples, |s| s.p99_us));
     let direct = figures_of(&seen[0]);
     for (way, samples) in ways.iter().zip(seen) {

@@ -163,7 +163,8 @@ mod tests {
         let mut six = [0; 36];
         (six[0], six[15], six[33]) = (0x20, 9, 5);
         let with = |more: &[u8]| [&four[..], more].concat();
-        let (with_more, moves, cut) = (with(&[4, 0, 1, 0]), with(&[4, 0, 1, 0, 0xE0, 0, 0]), with(&[4, 0, 9, 0xE0, 0, 0]));
+        let (with_more, moves, cut) =
+            (with(&[4, 0, 1, 0]), with(&[4, 0, 1, 0, 0xE0, 0, 0]), with(&[4, 0, 9, 0xE0, 0, 0]));
         let client = |address: &str| Ok(Said::Client(address.parse().unwrap()));
         for (command, family, rest, said) in [
             (0x21, 0x11, &four[..], client("192.0.2.7:258")),

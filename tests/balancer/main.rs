@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `replicas.rs` | clients reach all servers; some die under load, some come back |
 //! | `addresses.rs` | servers know who their clients are, and believe only balancers |
+//! | `leaves.rs` | a balancer ends, and calls that are under way on its connections do not |
 //! | `set.rs` | servers with a balancer in front of them |
 //!
 //! What the balancer does for connections as such is under test in its own crate.
@@ -11,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod addresses;
+mod leaves;
 #[path = "../../server/tests/it/place.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
 mod place;

@@ -47,7 +47,9 @@ async fn go_and_come(how: Going) -> BTreeMap<String, usize> {
         pass(10).await;
     }
     let tally = ledger.check(how, &story);
-    println!("{} clients, {blows} blows, {how:?}: {tally:#?}", SERVICES + CALLERS);
+    let all: usize = tally.values().sum();
+    println!("{} clients, {blows} blows, {how:?}, {all} requests: {tally:#?}", SERVICES + CALLERS);
+    println!("the longest: {}", ledger.longest());
     for service in services {
         service.close().await;
     }

@@ -120,6 +120,14 @@ impl Ledger {
         tally
     }
 
+    /// What took longest.
+    pub(crate) fn longest(&self) -> String {
+        let entries = self.entries();
+        let took = |entry: &Entry| entry.ends.first().map(|(_, at)| at.duration_since(entry.begun));
+        let longest = entries.iter().enumerate().max_by_key(|(_, entry)| took(entry));
+        longest.map(|(number, entry)| self.story(number, entry)).unwrap_or_default()
+    }
+
     fn deeds(&self) -> String {
         let deeds = self.deeds.lock().unwrap();
         deeds.iter().map(|(at, what)| format!("{:?} {what}\n", at.duration_since(self.begun))).collect()
@@ -128,7 +136,8 @@ impl Ledger {
     fn story(&self, number: usize, entry: &Entry) -> String {
         let when = |at: &Instant| at.duration_since(self.begun);
         let ends: Vec<_> = entry.ends.iter().map(|(end, at)| format!("{end:?} at {:?}", when(at))).collect();
-        let runs: Vec<_> = entry.runs.iter().map(|(who, place, at)| format!("by {who}, {place}, at {:?}", when(at))).collect();
+        let runs: Vec<_> =
+            entry.runs.iter().map(|(who, place, at)| format!("by {who}, {place}, at {:?}", when(at))).collect();
         let (kind, begun, places) = (entry.kind, when(&entry.begun), &entry.places);
         format!("{number}: {kind:?} at {begun:?}, its caller at {places:?}, ended {ends:?}, ran {runs:?}")
     }

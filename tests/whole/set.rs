@@ -135,15 +135,6 @@ impl Set {
         let all: Vec<_> = self.servers.iter().map(|server| server.address).collect();
         self.balancers.iter().for_each(|balancer| balancer.until_up(&all));
     }
-
-    /// What the processes have counted, for who looks for a mistake.
-    pub(crate) fn metric(&self, name: &str) -> Vec<f64> {
-        let figure = |server: &Server| {
-            let page = server.process.ask("GET", "/metrics").1;
-            page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or_default()
-        };
-        self.servers.iter().map(figure).collect()
-    }
 }
 
 fn balancer(servers: &[Server], address: SocketAddr) -> Balancer {
