@@ -50,7 +50,7 @@ pub(crate) async fn run(mut asks: Receiver<Ask>, within: Duration) {
             match tokio::time::timeout(within, say(&ask)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(to = ask.to, %error, "a server cannot be asked to have a client move")
+                    tracing::debug!(to = ask.to, %error, "a server cannot be asked to have a client move");
                 }
                 Err(_) => tracing::debug!(to = ask.to, "a server did not hear in time that a client is to move"),
             }

@@ -17,7 +17,8 @@ const BETWEEN: usize = 200;
 /// Seconds of it, if nothing else is asked for.
 const SECONDS: u64 = 8;
 
-async fn go_and_come(how: Going) -> BTreeMap<String, usize> {
+/// Does it, and says what came of it in numbers and in words.
+async fn go_and_come(how: Going) -> (BTreeMap<String, usize>, String) {
     let (seconds, seed) = (asked("SECONDS_LONG", SECONDS), asked("SEED", 1));
     let story = format!("`SEED={seed} SECONDS_LONG={seconds} cargo test -p answerback-tests --test whole`, {how:?}");
     let mut set = tokio::task::block_in_place(Set::start);
@@ -48,12 +49,13 @@ async fn go_and_come(how: Going) -> BTreeMap<String, usize> {
     }
     let tally = ledger.check(how, &story);
     let all: usize = tally.values().sum();
-    println!("{} clients, {blows} blows, {how:?}, {all} requests: {tally:#?}", SERVICES + CALLERS);
-    println!("the longest: {}", ledger.longest());
+    let (clients, longest) = (SERVICES + CALLERS, ledger.longest());
+    let report =
+        format!("{clients} clients, {blows} blows, {how:?}, {all} requests: {tally:#?}\nthe longest: {longest}");
     for service in services {
         service.close().await;
     }
-    tally
+    (tally, report)
 }
 
 async fn until_answered(ledger: &Ledger, more: usize) {
@@ -73,11 +75,15 @@ fn many_of_each(tally: &BTreeMap<String, usize>) {
 /// Seed 44 and the promise of many servers: with processes that leave in order, no caller is told of an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_every_process_drained_in_turn_no_caller_sees_an_error() {
-    many_of_each(&go_and_come(Going::Drained).await);
+    let (tally, report) = go_and_come(Going::Drained).await;
+    println!("{report}");
+    many_of_each(&tally);
 }
 
 /// With kill -9 every request has one end, what is said not to have run has not, nothing runs more often than it may, and what is durable runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_every_process_killed_in_turn_every_request_has_one_end() {
-    many_of_each(&go_and_come(Going::Killed).await);
+    let (tally, report) = go_and_come(Going::Killed).await;
+    println!("{report}");
+    many_of_each(&tally);
 }
