@@ -4,7 +4,7 @@
 use super::proxy::{FIXED_BYTES, Said, read, rest_of};
 
 /// Whatever comes from a balancer, in pieces of any size, is a header or is not one; and all that it says is within it.
-pub fn proxy_header(bytes: &[u8]) {
+pub(super) fn proxy_header(bytes: &[u8]) {
     let mut whole = None;
     for count in 0..=bytes.len().min(FIXED_BYTES) {
         let Ok(rest) = rest_of(&bytes[..count]) else {
