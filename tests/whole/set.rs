@@ -58,7 +58,8 @@ impl Server {
 fn spawn(place: &Place, address: SocketAddr, admin: SocketAddr, flags: &[String]) -> Process {
     let mut command = command();
     command.args(["--listen", &address.to_string(), "--admin", &admin.to_string(), "--data-dir"]).arg(&place.0);
-    command.args(["--heartbeat", "500ms", "--session-grace", "2s", "--drain-deadline", "10s"]).args(flags);
+    // Who is killed is noticed at once on one machine; a busy one must not take somebody who is late for dead.
+    command.args(["--heartbeat", "5s", "--session-grace", "2s", "--drain-deadline", "10s"]).args(flags);
     Process::spawn(command)
 }
 
