@@ -58,8 +58,15 @@ pub(crate) struct Cli {
     )]
     pub(crate) reuse_port: bool,
 
-    /// A server; may be repeated
-    #[arg(help_heading = "Backends", long, value_name = "HOST:PORT[,…]")]
+    /// A server; may be repeated, in the variable with spaces between
+    #[arg(
+        help_heading = "Backends",
+        long,
+        env = "ANSWERBACK_BALANCER_BACKEND",
+        hide_env = true,
+        value_name = "HOST:PORT[,…]",
+        value_delimiter = ' '
+    )]
     pub(crate) backend: Vec<String>,
 
     /// More of them, one a line; read again on SIGHUP

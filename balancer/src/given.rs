@@ -161,6 +161,19 @@ mod tests {
         assert_eq!(changed, 24);
     }
 
+    /// The help says so of each flag. `--backend` had none.
+    #[test]
+    fn every_flag_is_an_environment_variable() {
+        let command = <Cli as clap::CommandFactory>::command();
+        for flag in command.get_arguments().filter(|flag| !matches!(flag.get_id().as_str(), "help" | "version")) {
+            let name = flag.get_long().unwrap().to_uppercase().replace('-', "_");
+            let variable = flag.get_env().unwrap_or_else(|| panic!("{name} has none")).to_str();
+            assert_eq!(variable, Some(&*format!("ANSWERBACK_BALANCER_{name}")));
+        }
+        let two = given(&["--backend", "a:1,max=2 b:1"]).unwrap().settings.backends;
+        assert_eq!(two.len(), 2);
+    }
+
     #[test]
     fn all_mistakes_come_at_once_and_each_flag_is_blamed_once() {
         let args = ["--listen", "7050", "--strategy", "random", "--rest", "2", "--backend", "a", "--fall", "0"];

@@ -7,12 +7,14 @@
 //! | `pool/` | the backends, pure: who takes the next connection, who rests, what is to be probed when |
 //! | `plane/` | one thread with all sockets: `mod.rs` draws its turn, `copier.rs` moves bytes |
 //! | `prober.rs` | looks at backends, on the control thread |
+//! | `asker.rs` | has servers ask clients to move |
 //! | `proxy.rs` | the PROXY header, for backends that want it |
 //! | `door.rs` | where clients connect, also when one balancer replaces another |
 //! | `control.rs`, `reload.rs`, `signals.rs`, `admin.rs` | how operators and pages reach the data plane |
 //! | `metrics.rs`, `banner.rs`, `exit.rs` | what it says of itself |
 
 mod admin;
+mod asker;
 mod banner;
 mod cli;
 mod control;
@@ -37,7 +39,7 @@ use cli::Cli;
 use control::{Command, Control};
 use exit::Exit;
 use given::Given;
-use plane::{End, Plane};
+use plane::{End, Errands, Plane};
 use pool::{BACKENDS_MAX, Pool, Spec};
 use reload::Source;
 use settings::Settings;
@@ -135,7 +137,9 @@ async fn start(settings: &Settings, backends: Vec<Spec>) -> Result<Running, Stri
     // One probe of each backend at a time: there is always room.
     let (to_prober, probes) = tokio::sync::mpsc::channel(BACKENDS_MAX);
     let listener = mio::net::TcpListener::from_std(listener);
-    let plane = Plane::new(settings, listener, pool, to_prober);
+    let (to_asker, asks) = tokio::sync::mpsc::channel(asker::WAITING_MAX);
+    tokio::spawn(asker::run(asks, settings.connect_timeout));
+    let plane = Plane::new(settings, listener, pool, Errands { prober: to_prober, asker: to_asker });
     let (plane, control) = plane.map_err(|error| format!("cannot watch sockets: {error}"))?;
     tokio::spawn(prober::run(probes, control.clone(), settings.probe_timeout));
     let keep = admin.map(|listener| {

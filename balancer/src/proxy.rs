@@ -1,4 +1,5 @@
-//! The header of the PROXY protocol, version 2, that tells a backend who its client is.
+//! The header of the PROXY protocol, version 2, that tells a backend who its client is; and a second use of it, which tells a server that the
+//! connection of a client is to move. A backend that does not know of that sees a client that ends at once.
 
 use std::net::SocketAddr;
 
@@ -10,6 +11,20 @@ const PROXIED: u8 = 0x21;
 /// TCP over IPv4 and over IPv6.
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
+
+/// What follows the addresses of a client that is to move: a type among those that are free for everybody, and a length of nothing.
+const MOVE: [u8; 3] = [0xE0, 0, 0];
+
+/// Where the low byte of the length is.
+const LENGTH_AT: usize = 15;
+
+/// What says that the connection that began with the same addresses is to move. Nothing follows it.
+pub(crate) fn moves(client: SocketAddr, here: SocketAddr) -> Vec<u8> {
+    let mut bytes = header(client, here);
+    bytes[LENGTH_AT] += MOVE.len() as u8;
+    bytes.extend(MOVE);
+    bytes
+}
 
 /// What stands in front of the client's bytes.
 pub(crate) fn header(client: SocketAddr, here: SocketAddr) -> Vec<u8> {
@@ -42,6 +57,16 @@ mod tests {
 
     fn of(client: &str, here: &str) -> Vec<u8> {
         header(client.parse().unwrap(), here.parse().unwrap())
+    }
+
+    #[test]
+    fn who_is_to_move_is_named_as_before() {
+        for (client, here) in [("192.0.2.7:258", "127.0.0.1:80"), ("[2001:db8::1]:1", "[::1]:2")] {
+            let (header, moves) = (of(client, here), moves(client.parse().unwrap(), here.parse().unwrap()));
+            assert_eq!(moves[..15], header[..15]);
+            assert_eq!((usize::from(moves[15]), moves[15]), (moves.len() - 16, header[15] + 3));
+            assert_eq!((&moves[16..header.len()], &moves[header.len()..]), (&header[16..], &[0xE0, 0, 0][..]));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
 //!  balancer  a hop through the balancer        a process of its own, beside HAProxy and nginx
+//!  hop     one hop more to the handler         servers that are linked, and a balancer, each a process of its own
 //!  strangers  a crowd at the port              the server in a process of its own, with keys
 //! ```
 
@@ -25,6 +26,7 @@ mod core_alone;
 mod durable;
 mod fanout;
 mod folder;
+mod hop;
 mod idle;
 mod library;
 mod machine;
@@ -74,6 +76,8 @@ enum Question {
     Strangers(strangers::Arguments),
     /// A hop through the balancer, beside HAProxy and nginx
     Balancer(balancer::Arguments),
+    /// One hop more: through a peer, through the balancer, and both
+    Hop(hop::Arguments),
     /// The relay itself; `wire` starts it
     #[command(hide = true)]
     Relay,
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Question::Store(arguments) => store::run(&arguments),
         Question::Strangers(arguments) => strangers::run(&arguments),
         Question::Balancer(arguments) => balancer::run(&arguments),
+        Question::Hop(arguments) => hop::run(&arguments),
         Question::Relay => wire::relay::serve(),
     };
     match outcome {

@@ -179,6 +179,7 @@ impl Broker {
             Input::Rights { holder, rights: Some(rights) } => self.rights_changed(&holder, &rights),
             Input::Rights { holder, rights: None } => self.holder_gone(&holder),
             Input::KeyRemoved { connection } => self.key_removed(connection),
+            Input::Moves { connection } => self.send_away(connection),
             Input::Store(news) => self.store_news(news),
             Input::Drain { deadline } => self.drain(deadline),
         }

@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     /// Who has the key that it was opened with, on a server with keys.
     pub(crate) holder: Option<Holder>,
     /// None before hello.
-    session: Option<Key<Session>>,
+    pub(crate) session: Option<Key<Session>>,
     /// The link that it belongs to, if the other end is a server.
     pub(crate) link: Option<Key<Link>>,
     /// When the first thing came after hello, or the last announcement of a request of an earlier connection.

@@ -74,6 +74,14 @@ impl Broker {
         }
     }
 
+    /// Asks one client to go, while the server stays. Links between servers stay as well: their ends know of each other.
+    pub(crate) fn send_away(&mut self, connection: ConnectionId) {
+        let session = self.connection(connection).and_then(|connection| connection.session);
+        if self.drain.is_none() && session.is_some_and(|session| !self.is_server(session)) {
+            self.send(connection, Goaway { reason: "moving".into(), after: 0, elsewhere: Vec::new() }, Payload::NONE);
+        }
+    }
+
     fn waiting(&self) -> Vec<Key<Request>> {
         let waits = |request: &Request| match request.state {
             State::Queued | State::Sought => true,

@@ -87,6 +87,11 @@ pub enum Input<'a> {
         /// Which one.
         connection: ConnectionId,
     },
+    /// The client at this connection shall go to another server, or come back on another way. What is under way there may finish.
+    Moves {
+        /// Which one.
+        connection: ConnectionId,
+    },
     /// The store has done something, or cannot.
     Store(StoreNews),
     /// The server shall leave: no new work, and what runs may finish until `deadline`.

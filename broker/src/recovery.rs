@@ -9,6 +9,7 @@
 //!                            │── its handler says what it holds, and this is not in it ───► QUEUED
 //!                            └── the grace time ends ── attempts left, or never delivered ► QUEUED
 //!                                                    ── none left ────────────────────────► handler_lost (ran: maybe)
+//!                                                    ── among several servers, perhaps delivered: that counts as an attempt
 //!                                                    ── its caller did not come ──────────► dropped
 //! ```
 //!
@@ -454,6 +455,9 @@ impl Broker {
             }
             return;
         }
+        if !marked && self.may_be_held_elsewhere(key) {
+            return;
+        }
         match (marked, left) {
             (true, false) => return self.end(key, End::HandlerLost),
             (true, true) => {
@@ -464,6 +468,21 @@ impl Broker {
         }
         self.leave_if_too_late(key);
         self.dispatch(action);
+    }
+
+    /// Nobody has spoken of it. A handler of a server that is alone would have; among several it may have come back at another one, and work there
+    /// on what the life before gave to it. So that counts as a delivery that is lost. Whether the request has ended by it.
+    fn may_be_held_elsewhere(&mut self, key: Key<Request>) -> bool {
+        let is_alone = self.mesh.is_alone();
+        let Some(request) = self.requests.get_mut(key).filter(|request| request.keeping.doubtful && !is_alone) else {
+            return false;
+        };
+        request.attempt += 1;
+        let ends = request.attempt >= request.attempts;
+        if ends {
+            self.end(key, End::HandlerLost);
+        }
+        ends
     }
 
     /// Whether its caller is there and may not have announced everything yet.

@@ -127,6 +127,7 @@ impl Broker {
             restarted: !resumed && self.recovering.is_some(),
             max_frame: self.settings.max_frame,
             heartbeat: self.settings.heartbeat.as_millis() as u64,
+            node: Some(self.settings.node),
         };
         self.send(connection, welcome, Payload::NONE);
         if self.drain.is_some() {

@@ -20,6 +20,9 @@ const EXAMPLES: [&str; 10] = [
     "sealed",
 ];
 
+/// These need more than one server: `mesh.sh` starts what they need.
+const OF_THE_WHOLE: [&str; 1] = ["balanced"];
+
 /// An example is short, to read and to run.
 const LINES_MAX: usize = 60;
 const RUNS_WITHIN: Duration = Duration::from_secs(20);
@@ -36,7 +39,7 @@ async fn every_example_says_what_it_should() {
 
 #[test]
 fn every_example_is_short_and_says_how_to_run_it() {
-    for name in EXAMPLES {
+    for name in EXAMPLES.iter().chain(&OF_THE_WHOLE) {
         let text = std::fs::read_to_string(folder().join(format!("{name}.rs"))).unwrap();
         assert!(text.lines().count() < LINES_MAX, "{name} is not short");
         assert_eq!(text.lines().next(), Some(&*format!("//! cargo run --example {name}")));
@@ -52,9 +55,31 @@ fn no_example_is_forgotten() {
         .filter(|name| name != "lib")
         .collect();
     names.sort();
-    let mut known = EXAMPLES.to_vec();
+    let mut known = [&EXAMPLES[..], &OF_THE_WHOLE].concat();
     known.sort_unstable();
     assert_eq!(names, known);
+}
+
+/// Seeds 44 and 47: two servers, a balancer and two services with one command. It stops all that it has started.
+#[test]
+fn the_whole_set_starts_with_one_command() {
+    for name in OF_THE_WHOLE {
+        let mut script = Command::new(folder().join("mesh.sh"));
+        script.arg(program(name)).env("ANSWERBACK_BIN", programs());
+        script.envs(["NORTH", "SOUTH", "FRONT"].map(|port| (port, "0")));
+        let (said, errors) = finish(name, &mut script);
+        let expected = std::fs::read_to_string(folder().join("expected").join(format!("{name}.txt"))).unwrap();
+        assert_eq!(said, expected, "{name}: what it said on the left; its errors: {errors}");
+    }
+}
+
+/// Where the server and the balancer are; they are built if they are not.
+fn programs() -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "test" } else { "release" };
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--locked", "--workspace", "--bin", "answerback-server", "--bin", "answerback-balancer"]);
+    assert!(build.args(["--quiet", "--profile", profile]).current_dir(folder()).status().unwrap().success());
+    std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().to_owned()
 }
 
 fn folder() -> PathBuf {
@@ -63,8 +88,11 @@ fn folder() -> PathBuf {
 
 /// Runs an example to its end, within its time.
 fn run(name: &str, server: &str) -> (String, String) {
-    let mut example = Command::new(program(name));
-    example.env("ANSWERBACK_SERVER", server).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    finish(name, Command::new(program(name)).env("ANSWERBACK_SERVER", server))
+}
+
+fn finish(name: &str, example: &mut Command) -> (String, String) {
+    example.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let child = example.spawn().unwrap_or_else(|error| panic!("{name}: {error}: build it with cargo build --examples"));
     let id = child.id();
     let (done, is_done) = std::sync::mpsc::channel();

@@ -6,6 +6,7 @@
 //!  GET  /metrics  everything that is counted, for Prometheus
 //!  POST /drain    asks the server to leave, like SIGTERM; ?deadline=10s; only with the header `Answerback-Admin: yes`
 //!  POST /reload   reads its keys again, like SIGHUP, and says what changed as JSON; the same header
+//!  POST /move    ?client=HOST:PORT asks the client that comes from there to go elsewhere, for a balancer that is to end; the same header
 //! ```
 //!
 //! It shares nothing with the data plane: it asks, and is sent a copy.
@@ -44,7 +45,7 @@ enum Known {
 
 impl pages::Pages for Pages {
     async fn answer(&self, request: Request<Incoming>) -> Page {
-        let wants = if matches!(request.uri().path(), "/drain" | "/reload") { "POST" } else { "GET, HEAD" };
+        let wants = if matches!(request.uri().path(), "/drain" | "/reload" | "/move") { "POST" } else { "GET, HEAD" };
         if !wants.split(", ").any(|method| method == request.method().as_str()) {
             return not_allowed(wants);
         }
@@ -54,9 +55,10 @@ impl pages::Pages for Pages {
             "/metrics" => figures(self.ask().await),
             "/drain" => self.drain(&request),
             "/reload" => self.reload(&request).await,
+            "/move" => self.move_client(&request),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "no such page; there are /livez, /readyz, /metrics, POST /drain and POST /reload",
+                "no such page; there are /livez, /readyz, /metrics, POST /drain, POST /reload and POST /move",
             ),
         }
     }
@@ -94,6 +96,22 @@ impl Pages {
         tracing::info!(deadline_ms = deadline.as_millis() as u64, "asked to leave by the admin port");
         let deadline = print_duration(deadline);
         text(StatusCode::ACCEPTED, &format!("draining: running work may finish within {deadline}; see /readyz"))
+    }
+
+    fn move_client<Body>(&self, request: &Request<Body>) -> Page {
+        if let Err(why) = is_meant(request) {
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        let said = request.uri().query().and_then(|query| query.strip_prefix("client="));
+        let Some(client) = said.and_then(|client| client.parse().ok()) else {
+            return text(StatusCode::BAD_REQUEST, "say which client: ?client=127.0.0.1:41236");
+        };
+        match self.stage.control() {
+            Some(control) if control.try_send(Command::Move(client)) => {
+                text(StatusCode::ACCEPTED, "if it is connected, it is asked to go elsewhere")
+            }
+            _ => text(StatusCode::SERVICE_UNAVAILABLE, "the data plane does not answer"),
+        }
     }
 
     /// Files are read on a thread of their own: probes are answered meanwhile.

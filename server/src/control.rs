@@ -7,6 +7,7 @@ use crate::keys::Exchange;
 use crate::store::News;
 use answerback_broker::{Counts, Held};
 use mio::Waker;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const COMMANDS_MAX: usize = 256;
 pub(crate) enum Command {
     /// Leave: no new work, and what runs may finish within this time.
     Drain(Duration),
+    /// Have the clients that come from this address move.
+    Move(SocketAddr),
     /// End at once.
     Stop,
     /// Take in what a keeper of the store says.

@@ -33,6 +33,8 @@ mod metrics;
 mod open_files;
 mod peers;
 mod proxy;
+#[cfg(test)]
+mod proxy_corpus;
 mod running;
 mod settings;
 mod stage;

@@ -1,8 +1,11 @@
 //! The PROXY protocol, version 2: what a balancer in front of this server says of the client whose bytes follow. Pure: bytes in, an address out.
 //!
 //! ```text
-//!  12 signature | 1 version and command | 1 family and protocol | 2 length | so many bytes: addresses, and more that is passed over
+//!  12 signature | 1 version and command | 1 family and protocol | 2 length | so many bytes: addresses, and more (type, length, value)
 //! ```
+//!
+//! Of what is more, one type is our own and everything else is passed over: with it a header introduces nobody, but says that the connection of
+//! this client is to move, because the balancer would like to close it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +17,20 @@ pub(crate) const FIXED_BYTES: usize = 16;
 
 /// The most that may follow them: both addresses, and room for what some balancers say besides. The protocol itself advises 536 in all.
 pub(crate) const REST_BYTES_MAX: usize = 520;
+
+/// The type, among those that everybody may use as he likes, of what says that a client's connection is to move.
+const MOVE: u8 = 0xE0;
+
+/// What a whole header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The balancer speaks for itself, or of a client without an address.
+    Nobody,
+    /// Who says what follows.
+    Client(SocketAddr),
+    /// The connection that was introduced with this client is to move. Nothing follows.
+    Moves(SocketAddr),
+}
 
 /// What is wrong with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,22 +78,35 @@ pub(crate) fn rest_of(begun: &[u8]) -> Result<Option<usize>, ProxyError> {
     }
 }
 
-/// The client that a whole header names. None if the balancer speaks for itself, or of a client without an address.
-pub(crate) fn client_of(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
+/// What a whole header says.
+pub(crate) fn read(header: &[u8]) -> Result<Said, ProxyError> {
     let (Some(&command), Some(&family)) = (header.get(12), header.get(13)) else { return Err(ProxyError::NoHeader) };
     let rest = header.get(FIXED_BYTES..).ok_or(ProxyError::NoHeader)?;
     let port = |at: usize| rest.get(at..).and_then(|bytes| bytes.first_chunk()).map(|bytes| u16::from_be_bytes(*bytes));
     match (command, family) {
         (0x21, 0x11) => {
             let (Some(ip), Some(port)) = (rest.first_chunk::<4>(), port(8)) else { return Err(ProxyError::Short) };
-            Ok(Some(SocketAddr::new(Ipv4Addr::from(*ip).into(), port)))
+            Ok(said_of(SocketAddr::new(Ipv4Addr::from(*ip).into(), port), rest.get(12..)))
         }
         (0x21, 0x21) => {
             let (Some(ip), Some(port)) = (rest.first_chunk::<16>(), port(32)) else { return Err(ProxyError::Short) };
-            Ok(Some(SocketAddr::new(Ipv6Addr::from(*ip).to_canonical(), port)))
+            Ok(said_of(SocketAddr::new(Ipv6Addr::from(*ip).to_canonical(), port), rest.get(36..)))
         }
-        _ => Ok(None),
+        _ => Ok(Said::Nobody),
     }
+}
+
+/// What is said of a client, by what stands behind the addresses. What is cut off there says nothing.
+fn said_of(client: SocketAddr, more: Option<&[u8]>) -> Said {
+    let mut more = more.unwrap_or_default();
+    while let Some((&[kind, high, low], rest)) = more.split_first_chunk() {
+        let Some(rest) = rest.get(usize::from(u16::from_be_bytes([high, low]))..) else { break };
+        if kind == MOVE {
+            return Said::Moves(client);
+        }
+        more = rest;
+    }
+    Said::Client(client)
 }
 
 /// Addresses that are believed: one, or all with the same first bits (`10.0.0.0/8`).
@@ -132,22 +162,26 @@ mod tests {
         let four = [192, 0, 2, 7, 127, 0, 0, 1, 1, 2, 0, 80];
         let mut six = [0; 36];
         (six[0], six[15], six[33]) = (0x20, 9, 5);
-        let mut with_more = four.to_vec();
-        with_more.extend([4, 0, 1, 0]);
-        for (command, family, rest, client) in [
-            (0x21, 0x11, &four[..], Ok("192.0.2.7:258".parse().ok())),
-            (0x21, 0x11, &with_more, Ok("192.0.2.7:258".parse().ok())),
-            (0x21, 0x21, &six, Ok("[2000::9]:5".parse().ok())),
-            (0x20, 0x00, &[], Ok(None)),
-            (0x20, 0x11, &four, Ok(None)),
-            (0x21, 0x00, &[], Ok(None)),
-            (0x21, 0x31, &[0; 216], Ok(None)),
+        let with = |more: &[u8]| [&four[..], more].concat();
+        let (with_more, moves, cut) =
+            (with(&[4, 0, 1, 0]), with(&[4, 0, 1, 0, 0xE0, 0, 0]), with(&[4, 0, 9, 0xE0, 0, 0]));
+        let client = |address: &str| Ok(Said::Client(address.parse().unwrap()));
+        for (command, family, rest, said) in [
+            (0x21, 0x11, &four[..], client("192.0.2.7:258")),
+            (0x21, 0x11, &with_more, client("192.0.2.7:258")),
+            (0x21, 0x11, &moves, Ok(Said::Moves("192.0.2.7:258".parse().unwrap()))),
+            (0x21, 0x11, &cut, client("192.0.2.7:258")),
+            (0x21, 0x21, &six, client("[2000::9]:5")),
+            (0x20, 0x00, &[], Ok(Said::Nobody)),
+            (0x20, 0x11, &moves, Ok(Said::Nobody)),
+            (0x21, 0x00, &[], Ok(Said::Nobody)),
+            (0x21, 0x31, &[0; 216], Ok(Said::Nobody)),
             (0x21, 0x11, &four[..9], Err(ProxyError::Short)),
             (0x21, 0x21, &six[..33], Err(ProxyError::Short)),
         ] {
             let bytes = header(command, family, rest);
             assert_eq!(rest_of(&bytes), Ok(Some(rest.len())));
-            assert_eq!(client_of(&bytes), client, "{bytes:?}");
+            assert_eq!(read(&bytes), said, "{bytes:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `replicas.rs` | clients reach all servers; some die under load, some come back |
 //! | `addresses.rs` | servers know who their clients are, and believe only balancers |
+//! | `leaves.rs` | a balancer ends, and calls that are under way on its connections do not |
 //! | `set.rs` | servers with a balancer in front of them |
 //!
 //! What the balancer does for connections as such is under test in its own crate.
@@ -16,6 +17,7 @@
 )]
 
 mod addresses;
+mod leaves;
 #[path = "../../server/tests/it/place.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server, which need more of it")]
 mod place;

@@ -97,9 +97,10 @@ fn fuzz(seconds: &str) -> bool {
 }
 
 /// The crates that are fuzzed, and their targets.
-const FUZZED: [(&str, &[&str]); 2] = [
+const FUZZED: [(&str, &[&str]); 3] = [
     ("protocol", &["client_head", "server_head", "inbox", "handshake", "sealed"]),
     ("keys", &["keys_file", "key_text"]),
+    ("server", &["proxy_header"]),
 ];
 
 fn fuzz_one(folder: &str, target: &str, limit: &str) -> bool {

@@ -19,6 +19,7 @@ mod pairs;
 
 pub(crate) use copier::Way;
 
+use crate::asker::Ask;
 use crate::control::{Command, Control, Counters, Report};
 use crate::pool::{Key, Pool, Probe};
 use crate::settings::Settings;
@@ -51,6 +52,13 @@ pub(crate) enum End {
     Failed,
 }
 
+/// Who does for the data plane what takes time.
+#[derive(Debug)]
+pub(crate) struct Errands {
+    pub(crate) prober: Sender<Probe>,
+    pub(crate) asker: Sender<Ask>,
+}
+
 /// A backend whose connections may stay until then.
 #[derive(Debug, Clone, Copy)]
 struct Leaving {
@@ -73,7 +81,7 @@ pub(crate) struct Plane {
     poll: Poll,
     listener: Option<Listener>,
     commands: Receiver<Command>,
-    prober: Sender<Probe>,
+    errands: Errands,
     pool: Pool,
     pairs: Pairs,
     counters: Counters,
@@ -85,6 +93,8 @@ pub(crate) struct Plane {
     leaving: Vec<Leaving>,
     moving: Moving,
     next_rebalance: Option<Instant>,
+    /// While it leaves: when to ask again those to move who were not asked.
+    next_ask: Option<Instant>,
 }
 
 impl Plane {
@@ -93,7 +103,7 @@ impl Plane {
         settings: &Settings,
         mut listener: mio::net::TcpListener,
         pool: Pool,
-        prober: Sender<Probe>,
+        errands: Errands,
     ) -> io::Result<(Self, Control)> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -104,7 +114,7 @@ impl Plane {
             poll,
             listener: Some(Listener::new(listener)),
             commands,
-            prober,
+            errands,
             pool,
             counters: Counters::default(),
             settings: settings.clone(),
@@ -113,6 +123,7 @@ impl Plane {
             leaving: Vec::new(),
             moving: Moving::default(),
             next_rebalance: settings.rebalance_every().map(|every| now + every),
+            next_ask: None,
         };
         Ok((plane, control))
     }
@@ -140,6 +151,7 @@ impl Plane {
         self.pairs.turn(&mut self.pool, &mut self.counters, self.now);
         self.pairs.keep_time(&mut self.pool, &mut self.counters, self.now);
         self.end_leaving();
+        self.ask_all();
         self.move_some();
         self.probe();
         Ok(self.end())
@@ -178,6 +190,7 @@ impl Plane {
             self.leaving.iter().map(|leaving| leaving.until).min(),
             self.moving.look,
             self.next_rebalance,
+            self.next_ask,
         ];
         times.into_iter().flatten().min().map(|time| time.saturating_duration_since(Instant::now()))
     }
@@ -223,6 +236,20 @@ impl Plane {
                 None => self.listener = None,
             }
         }
+    }
+
+    /// While all shall go, or those of one backend: asks them to. Some come in the last moment, and only so many are asked at once.
+    fn ask_all(&mut self) {
+        let all = self.give_up.is_some();
+        let wanted = all || !self.leaving.is_empty();
+        if !wanted || self.next_ask.is_some_and(|at| self.now < at) {
+            self.next_ask = self.next_ask.filter(|_| wanted);
+            return;
+        }
+        let leaving = &self.leaving;
+        let asker = &self.errands.asker;
+        self.pairs.ask_where(usize::MAX, &self.pool, asker, |pair| all || leaving.iter().any(|l| l.key == pair.key));
+        self.next_ask = Some(self.now + LOOK_EVERY);
     }
 
     fn probed(&mut self, key: Key, life: u64, found: Vec<std::net::SocketAddr>, outcome: &Result<(), String>) {
@@ -298,11 +325,14 @@ impl Plane {
         let (now, quiet) = (self.now, self.settings.rebalance_idle);
         for (key, count) in &mut self.moving.left {
             let key = *key;
+            // Who can be asked need not be quiet: what is under way ends where it is.
+            let asked = self.pairs.ask_where(*count, &self.pool, &self.errands.asker, |pair| pair.key == key);
+            *count -= asked;
             let closed =
                 self.pairs.close_where(*count, &mut self.pool, |pair| pair.key == key && pair.is_quiet(now, quiet));
             *count -= closed;
-            self.counters.moved += closed as u64;
-            self.pool.expect_moved(closed);
+            self.counters.moved += (closed + asked) as u64;
+            self.pool.expect_moved(closed + asked);
         }
         self.moving.left.retain(|(_, count)| *count > 0);
         let goes_on = !self.moving.left.is_empty() && self.moving.until.is_some_and(|until| now < until);
@@ -312,7 +342,7 @@ impl Plane {
     fn probe(&mut self) {
         for probe in self.pool.probes_due(self.now) {
             let key = probe.key;
-            if self.prober.try_send(probe).is_err()
+            if self.errands.prober.try_send(probe).is_err()
                 && let Some(backend) = self.pool.get_mut(key)
             {
                 backend.end_probe();

@@ -1,7 +1,8 @@
 //! A client's connection and the one to its backend. Idle it is this and two sockets of the system's: no buffer, no pipe.
 
 use super::copier::{Copier, Flow};
-use crate::pool::{Key, Proxy};
+use crate::asker::Ask;
+use crate::pool::{Key, Proxy, Spec};
 use mio::net::TcpStream;
 use rustix::net::sockopt::set_socket_linger;
 use std::io;
@@ -41,6 +42,8 @@ pub(super) struct Pair {
     pub(super) deadline: Option<Instant>,
     /// Whether it stands in the list of those that have something to do.
     pub(super) queued: bool,
+    /// Whether its server was told to have the client move.
+    pub(super) asked: bool,
 }
 
 /// What came of a turn of a pair.
@@ -85,6 +88,18 @@ impl Pair {
         Ok(())
     }
 
+    /// What tells its server that the client is to move, if it understands that and was not told.
+    pub(super) fn ask(&self, spec: &Spec) -> Option<Ask> {
+        if self.asked || !matches!(self.phase, Phase::Open) {
+            return None;
+        }
+        if spec.proxy == Proxy::V2 {
+            let words = crate::proxy::moves(self.peer, self.client.local_addr().ok()?);
+            return Some(Ask { to: self.backend.peer_addr().ok()?.to_string(), words });
+        }
+        Some(Ask::at_admin(spec.admin.as_deref()?, self.backend.local_addr().ok()?))
+    }
+
     /// Moves what can be moved both ways.
     pub(super) fn turn(&mut self, copier: &mut Copier) -> io::Result<Turned> {
         let up = copier.run(&mut self.up, &self.client, &self.backend)?;
@@ -95,7 +110,8 @@ impl Pair {
 
     /// Nothing has moved for this long.
     pub(super) fn is_quiet(&self, now: Instant, within: Duration) -> bool {
-        matches!(self.phase, Phase::Open) && now.saturating_duration_since(self.moved) >= within
+        // Who was asked to move goes by itself.
+        !self.asked && matches!(self.phase, Phase::Open) && now.saturating_duration_since(self.moved) >= within
     }
 
     /// Has both ends see that something broke: after an orderly end they would take what they have for all there was.

@@ -2,6 +2,7 @@
 
 use super::copier::{Copier, Flow, Way};
 use super::pair::{Pair, Phase, Side};
+use crate::asker::Ask;
 use crate::control::Counters;
 use crate::paced::Paced;
 use crate::pool::{Change, Key, Pool};
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
 
 /// What bounds pairs.
 #[derive(Debug, Clone)]
@@ -126,6 +128,7 @@ impl Pairs {
             moved: now,
             deadline: None,
             queued: false,
+            asked: false,
         };
         if let Err(error) = self.prepare(&mut pair.client, token(place, Side::Client)) {
             tracing::debug!(%peer, %error, "a new connection broke");
@@ -346,6 +349,34 @@ impl Pairs {
         self.copier.forget(pair.up);
         self.copier.forget(pair.down);
         self.free.push(place);
+    }
+
+    /// Has servers ask clients to move: those that a test is true for, longest quiet first, but not more than so many. Says how many were.
+    pub(super) fn ask_where(
+        &mut self,
+        most: usize,
+        pool: &Pool,
+        asker: &Sender<Ask>,
+        test: impl Fn(&Pair) -> bool,
+    ) -> usize {
+        let all = self.places.iter().enumerate().filter_map(|(place, pair)| Some((place, pair.as_ref()?)));
+        let ask = |pair: &Pair| pool.get(pair.key).and_then(|backend| pair.ask(&backend.spec));
+        let mut found: Vec<_> = all
+            .filter(|(_, pair)| test(pair))
+            .filter_map(|(place, pair)| ask(pair).map(|ask| (pair.moved, place, ask)))
+            .collect();
+        found.sort_unstable_by_key(|(moved, place, _)| (*moved, *place));
+        let mut asked = 0;
+        for (_, place, ask) in found.into_iter().take(most) {
+            if asker.try_send(ask).is_err() {
+                break;
+            }
+            if let Some(Some(pair)) = self.places.get_mut(place) {
+                pair.asked = true;
+            }
+            asked += 1;
+        }
+        asked
     }
 
     /// Ends all pairs that a test is true for, longest quiet first, but not more than so many.

@@ -102,6 +102,11 @@ pub(crate) struct Link {
 }
 
 impl Mesh {
+    /// Whether no other server is known.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.links.len() == 0
+    }
+
     pub(crate) fn new(limits: &Limits) -> Self {
         let limits = Limits {
             kept_replies_per_session: limits.kept_replies_per_session.saturating_mul(CLIENTS_OF_A_SERVER),

@@ -146,9 +146,38 @@ impl Broker {
     pub(super) fn passed_back(&mut self, connection: ConnectionId, link: Key<Link>, reply: Reply<'_>, data: Payload) {
         self.count_reply(connection, data.len(), reply.id.get());
         if let Some(session) = self.mesh.links.get(link).and_then(|link| link.theirs) {
-            self.passed_back_to(session, reply, data);
+            if data.len() > self.settings.max_frame as usize {
+                self.passed_back_too_large(connection, session, reply, data.len());
+            } else {
+                self.passed_back_to(session, reply, data);
+            }
         }
         self.reply_dealt_with();
+    }
+
+    /// A server with greater frames than this one has sent what no client here could read: its caller hears that instead.
+    fn passed_back_too_large(
+        &mut self,
+        connection: ConnectionId,
+        session: Key<Session>,
+        reply: Reply<'_>,
+        bytes: usize,
+    ) {
+        let (id, most) = (reply.id, self.settings.max_frame);
+        let text = format!(
+            "the work ran; its answer has {bytes} bytes, and the server of the caller takes frames of {most} (--max-frame): give all servers the same"
+        );
+        let (code, message, ran) = (Code::TooLarge, text.into(), Ran::Yes);
+        let error = CallError { code, message, ran, attempts: 1, retry_after: None, fault: None };
+        let delivery = self.sessions.get(session).and_then(|session| session.deliveries.get(&id.get())).copied();
+        let is_cast = delivery.and_then(|delivery| self.requests.get(delivery.request?)).is_some_and(is_broadcast);
+        // One handler of many has said too much. Of an answer in parts nothing that follows is of use.
+        let goes_on = reply.part && is_cast;
+        if reply.part && !goes_on {
+            self.say(connection, Cancel { id }, Payload::NONE);
+        }
+        let reply = Reply { error: Some(Box::new(error)), part: goes_on, ..reply };
+        self.passed_back_to(session, reply, Payload::NONE);
     }
 
     fn passed_back_to(&mut self, session: Key<Session>, reply: Reply<'_>, data: Payload) {
@@ -242,6 +271,10 @@ impl Broker {
         let part = PartOf { seq: reply.seq, from, outcome: Outcome { error, data } };
         self.part_came(delivery, part);
     }
+}
+
+fn is_broadcast(request: &Request) -> bool {
+    matches!(request.owner, Owner::Broadcast { .. })
 }
 
 fn into_static(error: CallError<'_>) -> CallError<'static> {

@@ -105,6 +105,33 @@ fn a_server_that_dies_and_is_back_at_once_is_another_one() {
     );
 }
 
+/// A server was killed and came back. Its handlers had come back before it, behind a balancer and so to other servers; it waited for them in vain, took
+/// what nobody spoke of for never delivered, and gave it to another handler. Calls that may run once ran twice, and three times.
+#[test]
+fn what_a_crashed_server_may_have_given_to_a_handler_that_is_elsewhere_now_counts_as_given() {
+    play(
+        r#"
+        A - B
+        svc@B > {"type":"serve","action":"a","credit":2}
+        svc@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"a"} 1
+        web@A > {"type":"request","id":2,"action":"a","attempts":2} 2
+        svc@B < {"type":"deliver"} 1
+        svc@B < {"type":"deliver"} 2
+        B crashes
+        A - B
+        other@B > {"type":"serve","action":"a","credit":2}
+        other@B < {"type":"serving"}
+        web@A .
+        +11000
+        other@B < {"type":"deliver","id":$d,"attempt":2} 2
+        other@B > {"type":"reply","id":$d} "second"
+        web@A < {"type":"reply","id":1,"error":{"code":"handler_lost","ran":"maybe"}}
+        web@A < {"type":"reply","id":2} "second"
+        "#,
+    );
+}
+
 #[test]
 fn the_server_that_passed_it_on_dies_and_its_handler_is_told() {
     play(

@@ -162,6 +162,40 @@ fn an_action_goes_home_with_its_key() {
     }
 }
 
+/// A client reads frames up to what its own server said in `welcome`. An answer of a server with greater ones would end its connection, and
+/// on the next one it would come again.
+#[test]
+fn an_answer_that_is_too_long_for_the_caller_is_not_passed_on() {
+    let long = "x".repeat(6_000);
+    play_with(
+        |settings| settings.max_frame = if settings.server == "A" { 5_000 } else { 1 << 20 },
+        &format!(
+            r#"
+            A - B
+            svc@B > {{"type":"serve","action":"a","credit":4}}
+            svc@B < {{"type":"serving"}}
+            web@A > {{"type":"request","id":1,"action":"a"}} 1
+            svc@B < {{"type":"deliver","id":$d}} 1
+            svc@B > {{"type":"reply","id":$d}} "{long}"
+            web@A < {{"type":"reply","id":1,"error":{{"code":"too_large","ran":"yes"}}}}
+            web@A > {{"type":"request","id":2,"action":"a","parts":true}} 2
+            svc@B < {{"type":"deliver","id":$e}} 2
+            svc@B > {{"type":"reply","id":$e,"part":true,"seq":1}} "short"
+            web@A < {{"type":"reply","id":2,"part":true,"seq":1}} "short"
+            svc@B > {{"type":"reply","id":$e,"part":true,"seq":2}} "{long}"
+            web@A < {{"type":"reply","id":2,"error":{{"code":"too_large","ran":"yes"}}}}
+            svc@B < {{"type":"cancel","id":$e}}
+            svc@B > {{"type":"release","id":$e}}
+            web@A > {{"type":"request","id":3,"action":"a","broadcast":true}} 3
+            svc@B < {{"type":"deliver","id":$f}} 3
+            svc@B > {{"type":"reply","id":$f}} "{long}"
+            web@A < {{"type":"reply","id":3,"part":true,"error":{{"code":"too_large","ran":"yes"}}}}
+            web@A < {{"type":"reply","id":3,"gather":{{"expected":1}}}}
+            "#
+        ),
+    );
+}
+
 #[test]
 fn a_frame_that_is_too_long_for_a_server_stays_here() {
     play_with(

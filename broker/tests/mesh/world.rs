@@ -14,6 +14,7 @@
 //! A drain 1000                               server A shall leave within 1,000 ms
 //! A drained                                  it could finish everything
 //! A dies                                     the server and all its connections are gone; it starts again with nothing
+//! A crashes                                  the same, but it knows that it has had a life before
 //! +250                                       250 ms pass
 //! ```
 //!
@@ -21,7 +22,7 @@
 
 use crate::script_text::{matches, quote_unbound, rights, split};
 use answerback_broker::{
-    Broker, ConnectionId, Disconnect, Holder, Input, Note, Output, Rights, Secrets, Settings, Time,
+    Broker, ConnectionId, Disconnect, Holder, Input, Note, Output, Recovery, Rights, Secrets, Settings, Time,
 };
 use answerback_protocol::{ClientFrame, LinkFrame, NodeId, Payload, ServerFrame};
 use bytes::BytesMut;
@@ -125,6 +126,7 @@ impl World {
             }
             (server, Some("drained")) => assert!(self.server(server).drained, "{line}: not yet"),
             (server, Some("dies")) => self.die(server),
+            (server, Some("crashes")) => self.crash(server),
             _ => panic!("cannot read `{line}`"),
         }
     }
@@ -180,13 +182,25 @@ impl World {
         }
     }
 
-    fn die(&mut self, name: &str) {
+    fn cut_all(&mut self, name: &str) {
         let peers: Vec<_> =
             self.links.iter().filter(|((server, _), _)| server == name).map(|(_, (peer, _))| peer.clone()).collect();
-        let settings = self.servers[name].settings.clone();
         for peer in peers {
             self.cut(name, &peer);
         }
+    }
+
+    fn crash(&mut self, name: &str) {
+        self.cut_all(name);
+        let now = self.now;
+        let server = self.servers.get_mut(name).unwrap();
+        server.broker = Broker::new(server.settings.clone());
+        server.broker.recover(now, Recovery { clean: false });
+    }
+
+    fn die(&mut self, name: &str) {
+        self.cut_all(name);
+        let settings = self.servers[name].settings.clone();
         let lives = settings.secrets.tables + 100;
         let server = self.servers.get_mut(name).unwrap();
         server.settings.secrets = Secrets { delivery: [lives as u8; 16], tables: lives };

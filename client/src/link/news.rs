@@ -148,8 +148,8 @@ impl Shared {
         !inside.is_current(number) || inside.link(number).is_none_or(leaves)
     }
 
-    /// Begins a new session in place of one that cannot go on.
-    pub(super) fn renew_session(&self, number: LinkNumber) {
+    /// Begins a new session in place of one that cannot go on, and says why of what ends by that.
+    pub(super) fn renew_session(&self, number: LinkNumber, why: &str) {
         let mut inside = self.lock();
         let Ok(session) = self.new_session(&mut inside) else { return };
         let Some(link) = inside.link(number) else { return };
@@ -158,7 +158,7 @@ impl Shared {
             link.session.take_over(id, ask, caller);
         }
         old.take_unpublished().into_iter().for_each(|publish| link.session.publish(publish));
-        old.give_up(answerback_protocol::Code::Disconnected, "the server acknowledged nothing, so the session ended");
+        old.give_up(answerback_protocol::Code::Disconnected, why);
         inside.services.cut_off(Some(number));
         inside.settle_endings();
     }

@@ -175,8 +175,13 @@ impl Task {
             }
             Broken::Unacknowledged => {
                 // A session with a server that never acknowledges cannot be resumed within any limit.
-                self.shared.renew_session(self.number);
+                self.shared.renew_session(self.number, "the server acknowledged nothing, so the session ended");
                 Ok(Error::new(Code::Overloaded, Ran::No, format!("{address} acknowledges no replies")))
+            }
+            Broken::Elsewhere => {
+                tracing::debug!(address, "another server answers here; a new session begins");
+                self.shared.renew_session(self.number, "another server answers where the session was");
+                Err(After::Again)
             }
             Broken::Fatal(error) if error.code() == Code::Replaced && self.may_have_replaced_itself() => Ok(error),
             Broken::Fatal(error) if matches!(error.code(), Code::Replaced | Code::VersionMismatch) => {

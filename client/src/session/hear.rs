@@ -68,6 +68,10 @@ impl<C: Caller> Session<C> {
 
     fn welcomed(&mut self, now: Instant, welcome: &Welcome<'_>) -> Result<(), Broken> {
         self.check_welcome(welcome)?;
+        if self.node.is_some() && welcome.node.is_some() && self.node != welcome.node {
+            return Err(self.met_another_server());
+        }
+        self.node = welcome.node.or(self.node);
         let goes_on = welcome.resumed || welcome.restarted;
         if !welcome.resumed {
             self.work.session_lost();
@@ -85,6 +89,13 @@ impl<C: Caller> Session<C> {
         self.calls.announce(!self.leaving);
         self.events.push_back(Event::Welcome { server: (&*welcome.server).into(), resumed });
         Ok(())
+    }
+
+    /// Behind a balancer the same address leads to another server. What was said to the one before is lost to this client. And the session must not go on here
+    /// under its name: the one before may still know it, and would take it up again, without what was said here, if the client came back to it.
+    fn met_another_server(&mut self) -> Broken {
+        self.calls.session_lost();
+        Broken::Elsewhere
     }
 
     fn check_welcome(&self, welcome: &Welcome<'_>) -> Result<(), Broken> {

@@ -64,7 +64,7 @@ pub(crate) use words::{
 
 use crate::error::Error;
 use answerback_protocol::limits::{KEPT_REPLIES_MAX, KEPT_REPLY_BYTES_MAX};
-use answerback_protocol::{Code, DeliveryId, Ran, RequestId};
+use answerback_protocol::{Code, DeliveryId, NodeId, Ran, RequestId};
 use calls::Calls;
 use line::Line;
 use publishes::Publishes;
@@ -81,6 +81,8 @@ pub(crate) struct Session<C> {
     line: Line,
     /// Whether the server has ever let this session in.
     was_welcome: bool,
+    /// Which server that was, if it says so.
+    node: Option<NodeId>,
     calls: Calls<C>,
     work: Work,
     services: Services,
@@ -106,6 +108,7 @@ impl<C: Caller> Session<C> {
             limits,
             line: Line::away(0),
             was_welcome: false,
+            node: None,
             calls: Calls::new(limits.patience),
             work: Work::new(),
             services: Services::default(),

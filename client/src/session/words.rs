@@ -194,4 +194,6 @@ pub(crate) enum Broken {
     Fatal(Error),
     /// The server takes replies and never acknowledges them.
     Unacknowledged,
+    /// This is another server than that of the session.
+    Elsewhere,
 }

@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::head::{HeadWriter, Members, required};
-use crate::ids::SessionId;
+use crate::ids::{NodeId, SessionId};
 use crate::limits::CLIENT_NAME_BYTES_MAX;
 use crate::malformed::Wrong;
 use crate::text::Text;
@@ -24,6 +24,8 @@ pub struct Welcome<'a> {
     pub max_frame: u32,
     /// Milliseconds of silence after which either side sends `ping`.
     pub heartbeat: u64,
+    /// Which server it is, among all of them: a session belongs to one.
+    pub node: Option<NodeId>,
 }
 
 impl<'a> Kind<'a> for Welcome<'a> {
@@ -31,7 +33,7 @@ impl<'a> Kind<'a> for Welcome<'a> {
 
     fn read(members: &mut Members<'a>) -> Result<Self, Wrong> {
         let (mut protocol, mut server, mut session, mut max_frame, mut heartbeat) = (None, None, None, None, None);
-        let (mut resumed, mut restarted) = (false, false);
+        let (mut resumed, mut restarted, mut node) = (false, false, None);
         while let Some(member) = members.next()? {
             match member.name.as_str() {
                 "protocol" => protocol = Some(member.integer(1, u32::MAX.into())? as u32),
@@ -41,6 +43,7 @@ impl<'a> Kind<'a> for Welcome<'a> {
                 "restarted" => restarted = member.boolean()?,
                 "max_frame" => max_frame = Some(member.integer(0, u32::MAX.into())? as u32),
                 "heartbeat" => heartbeat = Some(member.count()?),
+                "node" => node = Some(member.id(NodeId::new)?),
                 _ => {}
             }
         }
@@ -52,6 +55,7 @@ impl<'a> Kind<'a> for Welcome<'a> {
             restarted,
             max_frame: required("max_frame", max_frame)?,
             heartbeat: required("heartbeat", heartbeat)?,
+            node,
         })
     }
 
@@ -63,5 +67,6 @@ impl<'a> Kind<'a> for Welcome<'a> {
         head.flag("restarted", self.restarted);
         head.number("max_frame", self.max_frame.into());
         head.number("heartbeat", self.heartbeat);
+        head.maybe_number("node", self.node.map(NodeId::get));
     }
 }

@@ -218,6 +218,7 @@ impl Dice {
             restarted: self.flag(),
             max_frame: self.roll() as u32,
             heartbeat: self.count(),
+            node: self.flag().then(|| NodeId::truncated(self.roll())),
         }
     }
 

@@ -24,6 +24,7 @@ mod counters;
 mod dialing;
 mod limits;
 mod listener;
+mod moving;
 mod notes;
 mod outbox;
 mod paced;
@@ -225,6 +226,7 @@ impl DataPlane {
             return Ok(Some(End::Stopped));
         }
         self.accept();
+        self.move_clients();
         self.read();
         self.keep_time();
         self.store();
@@ -280,6 +282,7 @@ impl DataPlane {
             match command {
                 Command::Stop => return true,
                 Command::Drain(within) => self.drain(within),
+                Command::Move(client) => self.porch.moves(client),
                 Command::Store(news) => {
                     self.storing.hear(self.now, news, &mut self.broker);
                     self.carry_out();

@@ -3,7 +3,7 @@
 
 use super::counters::Counters;
 use super::paced::Paced;
-use crate::proxy::{Believed, FIXED_BYTES, ProxyError, REST_BYTES_MAX, client_of, rest_of};
+use crate::proxy::{self, Believed, FIXED_BYTES, ProxyError, REST_BYTES_MAX, Said, rest_of};
 use answerback_broker::Time;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -33,7 +33,7 @@ struct Waiting {
 /// What came of a read.
 enum Header {
     Later,
-    Whole(Option<SocketAddr>),
+    Whole(Said),
     Bad(ProxyError),
     /// It ended or broke, as a probe does.
     Gone,
@@ -48,6 +48,8 @@ pub(super) struct Porch {
     waiting: BTreeMap<usize, Waiting>,
     next: usize,
     rang: Vec<usize>,
+    /// Clients whose connections balancers want to move, since this was asked last.
+    moves: Vec<SocketAddr>,
     pace: Paced,
 }
 
@@ -61,6 +63,7 @@ impl Porch {
             waiting: BTreeMap::new(),
             next: 0,
             rang: Vec::new(),
+            moves: Vec::new(),
             pace: Paced::default(),
         }
     }
@@ -137,7 +140,9 @@ impl Porch {
     ) -> Option<(TcpStream, SocketAddr)> {
         let Waiting { stream, peer, .. } = waiting;
         match header {
-            Header::Whole(client) => return Some((stream, client.unwrap_or(peer))),
+            Header::Whole(Said::Nobody) => return Some((stream, peer)),
+            Header::Whole(Said::Client(client)) => return Some((stream, *client)),
+            Header::Whole(Said::Moves(client)) => self.moves.push(*client),
             Header::Bad(error) => self.refuse(peer, &error.to_string(), now, counters),
             Header::Later | Header::Gone => {}
         }
@@ -149,6 +154,16 @@ impl Porch {
         if let Some(also) = self.pace.may(now) {
             tracing::warn!(%peer, why, also, "connection closed: --proxy-from says that this address sends PROXY headers");
         }
+    }
+
+    /// The same, said at the admin port.
+    pub(super) fn moves(&mut self, client: SocketAddr) {
+        self.moves.push(client);
+    }
+
+    /// Clients whose connections are to move. As many as there were connections in a turn: few.
+    pub(super) fn take_moves(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.moves)
     }
 
     /// When the next one has waited long enough. They are in the order in which they came, but for one turn of their numbers.
@@ -177,7 +192,7 @@ impl Waiting {
             };
             let missing = whole.unwrap_or(FIXED_BYTES) - self.begun.len();
             if missing == 0 {
-                return client_of(&self.begun).map_or_else(Header::Bad, Header::Whole);
+                return proxy::read(&self.begun).map_or_else(Header::Bad, Header::Whole);
             }
             match self.stream.read(&mut buffer[..missing]) {
                 Ok(0) => return Header::Gone,

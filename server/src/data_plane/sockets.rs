@@ -19,7 +19,7 @@ use answerback_protocol::inbox::{RawFrame, Scratch};
 use bytes::BytesMut;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -402,6 +402,12 @@ impl Sockets {
         for id in self.table.ids() {
             self.close(id, now);
         }
+    }
+
+    /// The connections of these clients.
+    pub(super) fn of_clients(&self, clients: &HashSet<SocketAddr>) -> Vec<ConnectionId> {
+        let theirs = |(id, connection): (ConnectionId, &Connection)| clients.contains(&connection.peer).then_some(id);
+        self.table.iter().filter_map(theirs).collect()
     }
 
     /// Writes each outbox that got something once.

@@ -142,6 +142,7 @@ impl Script {
             restarted: false,
             max_frame: self.max_frame,
             heartbeat: HEARTBEAT_MS,
+            node: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A new connection on the same session, after every point of a call's and a delivery's life.
 
 use super::*;
+use answerback_protocol::NodeId;
 
 #[test]
 fn a_call_that_was_said_is_announced_again_unchanged() {
@@ -27,6 +28,24 @@ fn said_and_unsaid_calls_are_announced_in_the_order_they_were_made() {
     script.calls(12);
     script.connect(true);
     assert_eq!(script.said(), ["resume []", "request 2", "request 5", "request 9", "request 11", "request 12"]);
+}
+
+/// A client behind a balancer came to another server under the name of its session, and from there back to the first one, which took the session up again
+/// and knew nothing of the calls made meanwhile: it took their announcements for new ones, and they ran a second time.
+#[test]
+fn a_session_does_not_go_on_at_another_server() {
+    for (resumed, restarted) in [(false, false), (true, false), (false, true)] {
+        let mut script = Script::away();
+        let of = |script: &Script, number| Welcome { node: NodeId::new(number), ..script.welcome_frame(false) };
+        script.greet();
+        script.says(of(&script, 1), "");
+        script.calls_and_says(1);
+        script.session.disconnected(script.now);
+        script.greet();
+        let welcome = Welcome { resumed, restarted, ..of(&script, 2) };
+        assert!(matches!(script.hears(welcome, ""), Err(Broken::Elsewhere)));
+        assert_eq!(script.outcome(1), "disconnected maybe");
+    }
 }
 
 #[test]
