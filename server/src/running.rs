@@ -65,6 +65,17 @@ impl Running {
         self.data_dir.path()
     }
 
+    /// Counts the servers that had this data directory; the larger one is the later.
+    pub fn epoch(&self) -> u64 {
+        self.data_dir.epoch()
+    }
+
+    /// Whether the data directory's lock is still the file that others find there.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn has_its_directory(&self) -> bool {
+        self.data_dir.is_still_ours()
+    }
+
     /// Asks the server to leave: no new work, and what runs may finish within `deadline`. Learn its end with [`join`].
     ///
     /// [`join`]: Self::join
