@@ -1,0 +1,2 @@
+//! cargo run --example just_there
+fn main() {}
