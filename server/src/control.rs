@@ -21,6 +21,8 @@ const COMMANDS_MAX: usize = 256;
 pub(crate) enum Command {
     /// Leave: no new work, and what runs may finish within this time.
     Drain(Duration),
+    /// Close all connections, save everything, and end: the next server in this directory goes on.
+    HandOver,
     /// End at once.
     Stop,
     /// Take in what a keeper of the store says.

@@ -83,6 +83,12 @@ impl Running {
         self.control.send(Command::Drain(deadline));
     }
 
+    /// Asks the server to close all connections, save everything and end as [`End::Stopped`], for another one in this directory to take its place at once. Work goes on
+    /// meanwhile: clients come back to the next server, with their answers.
+    pub fn hand_over(&self) {
+        self.control.send(Command::HandOver);
+    }
+
     /// The way to exchange the keys of the server, for any thread.
     pub fn keys(&self) -> &KeyControl {
         &self.keys

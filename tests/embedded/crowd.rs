@@ -80,12 +80,6 @@ impl Crowd {
         child.wait().unwrap();
     }
 
-    /// Waits for the end of one that ends by itself.
-    pub(crate) fn ended(&mut self, number: Number) {
-        self.until("the word of one that leaves", |said| said.left.contains(&number));
-        assert!(self.processes.remove(&number).unwrap().wait().unwrap().success());
-    }
-
     pub(crate) fn said(&self) -> MutexGuard<'_, Said> {
         self.said.said.lock().unwrap()
     }

@@ -14,7 +14,9 @@ const WORKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 fn when_the_holder_is_killed_another_takes_over_and_nothing_accepted_is_lost() {
     let rounds: u64 = std::env::var("ROUNDS").map_or(8, |text| text.parse().unwrap());
     let mut crowd = Crowd::new();
-    (0..PROCESSES).for_each(|_| drop(crowd.start(&[])));
+    for _ in 0..PROCESSES {
+        crowd.start(&[]);
+    }
     crowd.until_all_are_in();
     let mut times = Vec::new();
     for round in 0..rounds {

@@ -7,13 +7,11 @@
 //! | `ask ROUND` | calls `echo`, and sends to `ledger`, durably | `asked ROUND`, `accepted ID` |
 //! | `publish TOPIC` | does so | |
 //! | `serve ledger` | does so | `ran ID` |
-//! | `leave` | leaves in order, and ends | `left` |
 //!
 //! Besides, it calls `echo` all the time, and says `failed` if that ever has another end than the answer.
 
 use answerback::{Client, Raw, State};
 use answerback_process::logging;
-use answerback_server::Settings;
 use answerback_server::embedded::{Builder, Embedded};
 use std::io::Write;
 use std::time::Duration;
@@ -65,20 +63,13 @@ fn told() -> mpsc::Receiver<String> {
 
 async fn live(address: String, mut told: mpsc::Receiver<String>) {
     let [folder, name, sends_to] = [FOLDER, NAME, SENDS_TO].map(|variable| std::env::var(variable).unwrap());
-    let mut server = Settings { snapshot_interval: Duration::from_millis(100), ..Settings::default() };
-    server.admin = None;
-    let builder = Builder::new(address).data_dir(folder).name(&name).server(server);
-    let broker = builder.start().await.unwrap();
+    let broker = Builder::new(address).data_dir(folder).name(&name).start().await.unwrap();
     begin(&broker, &name, &sends_to).await;
     while let Some(line) = told.recv().await {
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("ask", round) => ask(broker.client(), &name, round),
             ("publish", topic) => broker.publish(topic, &name).await.unwrap(),
             ("serve", "ledger") => serve_ledger(broker.client()).await,
-            ("leave", _) => {
-                broker.leave().await;
-                return say("left");
-            }
             _ => panic!("what is {line:?}?"),
         }
     }

@@ -26,7 +26,6 @@ pub(crate) struct Said {
     pub(crate) asked: HashMap<u64, HashMap<Number, Instant>>,
     pub(crate) accepted: HashSet<String>,
     pub(crate) ran: HashMap<String, u32>,
-    pub(crate) left: HashSet<Number>,
     /// What must not be.
     pub(crate) failed: Vec<String>,
     pub(crate) log: Vec<String>,
@@ -47,7 +46,6 @@ impl Said {
             "asked" => drop(self.asked.entry(rest.parse().unwrap()).or_default().insert(by, Instant::now())),
             "accepted" => drop(self.accepted.insert(rest)),
             "ran" => *self.ran.entry(rest).or_default() += 1,
-            "left" => drop(self.left.insert(by)),
             _ => self.failed.push(format!("{by}: {line}")),
         }
     }

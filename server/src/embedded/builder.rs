@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::handle::Embedded;
-use super::keeper::{Keeper, Plan, Standing};
+use super::keeper::{Keeper, Plan, SERVER_ID, Standing};
 use super::place;
 use crate::keys::Keys;
 use crate::settings::Settings;
@@ -16,6 +16,10 @@ const FIRST_DELAY: Duration = Duration::from_millis(10);
 
 /// 100 ms: the next holder is found within that time.
 const LONGEST_DELAY: Duration = Duration::from_millis(100);
+
+/// 500 ms instead of a server's 10 s: on one machine who is alive is back within a few of the pauses above, and work that died with the last holder is given to others after
+/// this time.
+const SESSION_GRACE: Duration = Duration::from_millis(500);
 
 /// 30 s: time for a holder to restore a large store.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -45,7 +49,7 @@ impl Builder {
     pub fn new(address: impl Into<String>) -> Self {
         // An admin port of its own would be one more address to agree on. Whoever wants it has `server`.
         let mut server = Settings { admin: None, ..Settings::default() };
-        server.broker.server = super::keeper::SERVER_ID.to_owned();
+        server.broker.session_grace = SESSION_GRACE;
         let (address, connect_within) = (address.into(), CONNECT_WITHIN);
         Self { address, name: None, data_dir: None, key_file: None, connect_within, server }
     }
@@ -86,12 +90,16 @@ impl Builder {
         self
     }
 
-    /// Other settings for a broker that is started here. Its address, directory, name and keys are not taken from them.
+    /// Changes other settings of a broker that is started here. Its address, directory and keys are said to this builder.
+    ///
+    /// ```
+    /// use answerback_server::embedded::Builder;
+    /// let builder = Builder::new("127.0.0.1:7040").server(|settings| settings.broker.durable_actions.push("billing.>".into()));
+    /// # drop(builder);
+    /// ```
     #[must_use]
-    pub fn server(mut self, settings: Settings) -> Self {
-        let id = std::mem::take(&mut self.server.broker.server);
-        self.server = settings;
-        self.server.broker.server = id;
+    pub fn server(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.server);
         self
     }
 
@@ -142,7 +150,9 @@ impl Builder {
             Ok(listen) => {
                 let given = self.data_dir.map_or_else(|| place::data_dir(listen, |name| std::env::var_os(name)), Ok);
                 let keys = self.key_file.map(keys_of).transpose()?.flatten();
-                Ok(Settings { listen, data_dir: given?, keys, ..self.server })
+                let mut settings = Settings { listen, data_dir: given?, keys, ..self.server };
+                settings.broker.server = SERVER_ID.to_owned();
+                Ok(settings)
             }
             Err(why) => {
                 tracing::info!(address = %self.address.escape_debug(), "only a client, and no broker is started here: {why}");

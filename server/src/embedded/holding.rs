@@ -22,9 +22,6 @@ const BIND_WITHIN: Duration = Duration::from_secs(5);
 /// How often a holder looks whether its lock file is still the one that others find.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long what others run may take to finish when the broker is handed over. Short, because nobody is served meanwhile, and what has not finished goes on at the next.
-const HAND_OVER_WITHIN: Duration = Duration::from_millis(200);
-
 /// What became of a try to hold the broker.
 pub(super) enum Try {
     Holds(Box<Running>),
@@ -82,7 +79,7 @@ pub(super) async fn until_over(running: &mut Running) -> Over {
     }
 }
 
-/// Lets a server that still runs save what it has and leave. The lock is free when this returns.
+/// Lets a server that still runs save what it has and end. What is under way goes on: nobody is asked to finish first, since nobody is served meanwhile. The lock is free when this returns.
 pub(super) async fn end(mut running: Box<Running>, over: &Over) {
     let epoch = running.epoch();
     match over {
@@ -96,7 +93,7 @@ pub(super) async fn end(mut running: Box<Running>, over: &Over) {
         Over::Ended(end) => tracing::warn!(epoch, ?end, "the broker has ended; somebody takes over"),
     }
     if !matches!(over, Over::Ended(_)) {
-        running.drain(HAND_OVER_WITHIN);
+        running.hand_over();
         match running.ended().await {
             End::NotSaved => tracing::error!(epoch, "not everything could be saved; the lines above say what is lost"),
             End::Failed => tracing::error!(epoch, "the broker has failed while it was handed over"),
