@@ -1,44 +1,60 @@
 //! cargo run --example just_there
 //!
-//! Nobody starts a server. `cargo run --example just_there -- ada` in three terminals, with a name for each: the first one has the broker, and each hears what is
-//! typed into the others. Kill the first with `kill -9`, and go on typing. Without a name it plays three processes itself, to its end.
+//! Nobody starts a server. Start `cargo run --example just_there -- ada` in three terminals, with a name for each: the first one has the broker. What is typed into one
+//! is shown by the others. Kill the first with `kill -9`, and go on typing. Without a name it shows the same by itself.
 
-use answerback::{Event, State};
 use answerback_server::embedded::{Builder, Embedded, connect_or_start};
-use std::io::BufRead;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Outcome {
     match std::env::args().nth(1) {
-        Some(name) => chat(&name).await,
-        None => play().await,
+        Some(name) => talk(&name, connect_or_start("127.0.0.1:7060").await?).await,
+        None => show().await,
     }
 }
 
-async fn chat(name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let broker = connect_or_start("127.0.0.1:7060").await?;
-    println!("you are {name}; type to the others, Ctrl-D leaves");
-    let (mut lines, mut states) = (broker.subscribe::<String>("chat.*").await?, broker.watch());
-    let (tell, mut typed) = tokio::sync::mpsc::channel::<String>(16);
+async fn talk(name: &str, broker: Embedded) -> Outcome {
+    let (mut heard, mut moves) = (broker.subscribe::<String>("talk").await?, broker.watch_epoch());
+    let (tell, mut typed) = tokio::sync::mpsc::channel(16);
     std::thread::spawn(move || {
-        std::io::stdin().lock().lines().map_while(Result::ok).try_for_each(|line| tell.blocking_send(line))
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| tell.blocking_send(line))
     });
+    println!("{name}: type something; Ctrl-D leaves{}", here(broker.epoch()));
     loop {
-        println!(
-            "{}",
-            broker
-                .epoch()
-                .map_or("(another has the broker)".to_owned(), |epoch| format!("(the broker is here, epoch {epoch})"))
-        );
         tokio::select! {
-            Some(line) = lines.next() => println!("{}", line?.data),
             line = typed.recv() => match line {
-                Some(line) => broker.publish("chat.line", format!("{name}: {line}")).to_others().await?,
+                Some(line) => broker.publish("talk", format!("{name}: {line}")).to_others().await?,
                 None => break,
             },
-            _ = states.changed() => {}
+            Some(event) = heard.next() => println!("{}", event?.data),
+            epoch = moves.changed() => println!("the broker has moved{}", here(epoch)),
         }
     }
     broker.leave().await;
+    Ok(())
+}
+
+fn here(epoch: Option<u64>) -> String {
+    epoch.map_or_else(String::new, |epoch| format!("; the broker is here, epoch {epoch}"))
+}
+
+/// Three processes in one: each looks for the broker by itself.
+async fn show() -> Outcome {
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let folder = std::env::temp_dir().join(format!("just-there-{}", std::process::id()));
+    let start = |name| Builder::new(&*address).data_dir(&folder).name(name);
+    let ada = start("ada").connect().await?;
+    println!("ada came first{}", here(ada.epoch()));
+    let bob = start("bob").connect().await?;
+    println!("bob came second{}", here(bob.epoch()));
+    bob.serve("greet", |name: String| async move { answerback::Ok(format!("hello {name}, here is bob")) }).await?;
+    println!("{}", ada.call::<String>("greet", "ada").await?);
+    let mut moves = bob.watch_epoch();
+    ada.leave().await;
+    println!("ada left{}", here(moves.changed().await));
+    bob.leave().await;
+    std::fs::remove_dir_all(folder)?;
     Ok(())
 }

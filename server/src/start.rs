@@ -67,16 +67,15 @@ impl Server {
             return Err(StartError::Settings(mistakes));
         }
         let data_dir = DataDir::open(&settings.data_dir, &settings.broker.server).map_err(StartError::DataDir)?;
-        Self::start_in(settings, data_dir, interrupt, || false)
+        Self::start_in(settings, data_dir, interrupt, Place { is_kept: false, waited: || false })
     }
 
-    /// The same in a directory that is held already, with settings that have no mistakes. While somebody else has the address, `waited` says, after a pause, whether
-    /// to try again.
+    /// The same in a directory that is held already, with settings that have no mistakes.
     pub(crate) fn start_in(
         mut settings: Settings,
         mut data_dir: DataDir,
         interrupt: Interrupt,
-        waited: impl FnMut() -> bool,
+        address: Place<impl FnMut() -> bool>,
     ) -> Result<Running, StartError> {
         let id = settings.broker.server.clone();
         settings.broker.secrets.delivery = data_dir.delivery_key().map_err(StartError::DataDir)?;
@@ -86,7 +85,7 @@ impl Server {
         settings.max_connections =
             open_files::make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);
 
-        let place = Bound::with_patience("--listen", settings.listen, waited)?;
+        let place = Bound::with_patience("--listen", settings.listen, address.waited)?;
         let stage = Arc::new(Stage::new(interrupt));
         let admin = settings.admin.map(|address| Bound::new("--admin", address)?.listen()).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose();
@@ -103,6 +102,7 @@ impl Server {
                 return Err(error);
             }
         };
+        let kept = address.is_kept.then(|| listener.try_clone()).transpose().map_err(cannot("keep the address"))?;
         let address = listener.local_addr().map_err(cannot("read the address listened on"))?;
         data_dir.sign(&id, &format!("listening on {address}")).map_err(StartError::DataDir)?;
 
@@ -118,9 +118,18 @@ impl Server {
         stage.serves(control.clone(), keys.clone());
         let mut running = Running::new(address, admin_address, control, keys, data_dir);
         running.own_admin(admin);
+        running.own_address(kept);
         running.spawn_data_plane(plane, keeping).map_err(cannot("start the data plane"))?;
         Ok(running)
     }
+}
+
+/// How the address is taken, and given up.
+pub(crate) struct Place<W> {
+    /// Whether nobody else can listen there before all threads of this server have ended, instead of as soon as it takes nobody any more.
+    pub(crate) is_kept: bool,
+    /// While somebody else has the address: says, after a pause, whether to try again.
+    pub(crate) waited: W,
 }
 
 fn random_seed() -> Result<u64, StartError> {

@@ -46,10 +46,24 @@ impl Embedded {
 
     /// The epoch of the broker, if this process has it now: it grows with each process that takes it over.
     pub fn epoch(&self) -> Option<u64> {
-        match *self.standing.borrow() {
-            Standing::Holding { epoch, .. } => Some(epoch),
-            _ => None,
-        }
+        self.standing.borrow().epoch()
+    }
+
+    /// Tells when this process gets the broker, or has it no more.
+    ///
+    /// ```no_run
+    /// # async fn example(broker: answerback_server::embedded::Embedded) {
+    /// let mut watch = broker.watch_epoch();
+    /// loop {
+    ///     match watch.changed().await {
+    ///         Some(epoch) => println!("the broker is here, epoch {epoch}"),
+    ///         None => println!("the broker is not here any more"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn watch_epoch(&self) -> EpochWatch {
+        EpochWatch { last: self.epoch(), standing: self.standing.clone() }
     }
 
     /// Leaves in order: this process's own work finishes, the client says goodbye, and a broker that is here saves what it has and hands over. Another process
@@ -76,6 +90,28 @@ impl Embedded {
         let mut standing = self.standing.clone();
         let settled = standing.wait_for(Standing::is_settled).await;
         settled.map_or_else(|_| Standing::Left, |standing| standing.clone())
+    }
+}
+
+/// Tells each change of a process's [epoch](Embedded::epoch).
+#[derive(Debug, Clone)]
+pub struct EpochWatch {
+    last: Option<u64>,
+    standing: watch::Receiver<Standing>,
+}
+
+impl EpochWatch {
+    /// Waits for the next change: an epoch if the broker is here now, `None` if it was. After the process has left there is no further one.
+    pub async fn changed(&mut self) -> Option<u64> {
+        let last = self.last;
+        let changed = self.standing.wait_for(|standing| standing.epoch() != last).await;
+        let epoch = changed.ok().map(|standing| standing.epoch());
+        match epoch {
+            Some(epoch) => self.last = epoch,
+            // The keeper has ended, and nothing changes any more.
+            None => std::future::pending().await,
+        }
+        self.last
     }
 }
 

@@ -5,7 +5,7 @@ use crate::data_plane::End;
 use crate::running::Running;
 use crate::settings::Settings;
 use crate::stage::Interrupt;
-use crate::start::{Server, StartError};
+use crate::start::{Place, Server, StartError};
 use crate::store::StoreError;
 use answerback::StateWatch;
 use std::io;
@@ -55,7 +55,9 @@ pub(super) fn try_to_hold(settings: Settings, interrupt: Interrupt, states: &Sta
         let waited = gone.recv_timeout(BIND_AGAIN) == Err(RecvTimeoutError::Timeout);
         waited && is_wanted() && Instant::now() < until
     };
-    match Server::start_in(settings, data_dir, interrupt.clone(), waited) {
+    // Whoever found another lock file has no store to read before this server has written its last.
+    let address = Place { is_kept: true, waited };
+    match Server::start_in(settings, data_dir, interrupt.clone(), address) {
         Ok(running) => Try::Holds(Box::new(running)),
         Err(StartError::Store(StoreError::Interrupted)) => Try::NotUs,
         Err(StartError::Listen { error, .. }) if error.kind() == io::ErrorKind::AddrInUse && !is_wanted() => Try::NotUs,

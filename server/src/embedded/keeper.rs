@@ -43,6 +43,10 @@ pub(super) enum Standing {
 }
 
 impl Standing {
+    pub(super) fn epoch(&self) -> Option<u64> {
+        if let Self::Holding { epoch, .. } = self { Some(*epoch) } else { None }
+    }
+
     /// Whether that is an answer for who waits to be connected.
     pub(super) fn is_settled(&self) -> bool {
         !matches!(self, Self::Looking | Self::Holding { connected: false, .. })

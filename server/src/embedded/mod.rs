@@ -42,7 +42,7 @@ mod place;
 
 pub use builder::Builder;
 pub use error::Error;
-pub use handle::Embedded;
+pub use handle::{Embedded, EpochWatch};
 
 /// Connects to the broker at this address, or starts one in this process if there is none, and is a client of it either way.
 ///
