@@ -1,7 +1,6 @@
 //! cargo run --example just_there
 //!
-//! Nobody starts a server. Start `cargo run --example just_there -- ada` in three terminals, with a name for each: the first one has the broker. What is typed into one
-//! is shown by the others. Kill the first with `kill -9`, and go on typing. Without a name it shows the same by itself.
+//! Nobody starts a server. Start it in three terminals, each with a name behind `--`: the first has the broker. Kill that with -9, and go on typing into the others.
 
 use answerback_server::embedded::{Builder, Embedded, connect_or_start};
 

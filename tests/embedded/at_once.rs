@@ -7,7 +7,7 @@ const PROCESSES: usize = 50;
 /// Each sends to so many others at once, most of which have not started by then.
 const SENDS: usize = 3;
 
-/// simple-event-broker ("several start at once", "send before connected"): 1 of 15 crashed with an address in use, and what was said before the connection was dropped.
+/// Seed 48. simple-event-broker ("several start at once", "send before connected"): 1 of 15 crashed with an address in use, and what was said before the connection was dropped.
 /// nanomitter ("leader"): the first one binds, the others dial.
 #[test]
 fn fifty_processes_at_the_same_moment_have_one_broker_and_lose_nothing() {

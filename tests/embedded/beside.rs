@@ -32,7 +32,7 @@ fn client_error(error: Error) -> answerback::Error {
     error
 }
 
-/// simple-event-broker ("port used by another program"): the process died.
+/// Seed 48. simple-event-broker ("port used by another program"): the process died.
 #[tokio::test]
 async fn something_else_at_the_address_is_said_and_left_alone() {
     let spot = Spot::new();
@@ -57,7 +57,7 @@ async fn a_broker_of_another_version_is_said_and_left_alone() {
     assert_eq!(spot.epoch(), None, "somebody took the lock");
 }
 
-/// simple-event-broker ("port open but silent"): it said that the port was not open, and never tried again.
+/// Seed 48. simple-event-broker ("port open but silent"): it said that the port was not open, and never tried again.
 #[tokio::test]
 async fn an_address_that_is_silent_is_not_taken() {
     let spot = Spot::new();

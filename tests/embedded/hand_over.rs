@@ -11,7 +11,7 @@ async fn connect(builder: Builder) -> Embedded {
     soon("a connection", builder.connect()).await.unwrap()
 }
 
-/// simple-event-broker ("holder of the server dies"), nanomitter ("no `close()`"): leaving is said, and the next one has everything.
+/// Seed 48. simple-event-broker ("holder of the server dies"), nanomitter ("no `close()`"): leaving is said, and the next one has everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_leaves_hands_over_and_work_under_way_is_answered() {
     let spot = Spot::new();
@@ -89,7 +89,7 @@ async fn a_holder_whose_lock_file_was_removed_hands_over() {
     assert_eq!(soon("the durable request", told.recv()).await, Some(7));
 }
 
-/// simple-event-broker ("send before connected"): it was dropped, with a line on the terminal. Here all of it waits: a call, a send, a subscription, an event.
+/// Seed 48. simple-event-broker ("send before connected"): it was dropped, with a line on the terminal. Here all of it waits: a call, a send, a subscription, an event.
 #[tokio::test]
 async fn what_is_said_before_there_is_a_connection_waits() {
     let spot = Spot::new();

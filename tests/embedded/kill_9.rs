@@ -8,7 +8,7 @@ const PROCESSES: usize = 10;
 /// How long the worst round may take on a machine that does a hundred other things: the gate is no place for a stopwatch. An asked run holds the goal.
 const WORKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// simple-event-broker ("failover", "backup choice"): 23 of 578 messages were lost, and two processes raced to be the next. nanomitter ("leader"): when it was
+/// Seed 48. simple-event-broker ("failover", "backup choice"): 23 of 578 messages were lost, and two processes raced to be the next. nanomitter ("leader"): when it was
 /// killed, nobody took over.
 #[test]
 fn when_the_holder_is_killed_another_takes_over_and_nothing_accepted_is_lost() {

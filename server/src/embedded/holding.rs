@@ -38,7 +38,7 @@ pub(super) enum Over {
 }
 
 /// Takes the lock if it is free, and starts a server with it. Blocks for as long as that takes.
-pub(super) fn try_to_hold(settings: Settings, interrupt: Interrupt, states: &StateWatch, gone: &Receiver<()>) -> Try {
+pub(super) fn try_to_hold(settings: Settings, interrupt: &Interrupt, states: &StateWatch, gone: &Receiver<()>) -> Try {
     let mistakes = settings.mistakes();
     if !mistakes.is_empty() {
         return Try::Failed(StartError::Settings(mistakes));

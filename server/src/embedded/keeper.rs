@@ -155,7 +155,7 @@ impl Keeper {
         let (interrupt, states) = (abandon.0.clone(), self.states.clone());
         // Nobody sends: the pauses end early when the keeper is gone.
         let (_keep, gone) = mpsc::channel();
-        let mut tried = tokio::task::spawn_blocking(move || holding::try_to_hold(settings, interrupt, &states, &gone));
+        let mut tried = tokio::task::spawn_blocking(move || holding::try_to_hold(settings, &interrupt, &states, &gone));
         let tried = tokio::select! {
             tried = &mut tried => tried,
             () = self.handle.is_gone() => {

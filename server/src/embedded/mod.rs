@@ -24,12 +24,14 @@
 //! * **Who holds it** is decided by the operating system's lock on the data directory and by nothing else: no vote, and no timer alone. It is free the moment its holder is
 //!   gone, however that went; it stays taken while the holder lives, also when it hangs. So a running broker is never fenced out, and there are never two.
 //! * **The epoch** in the lock's file grows with each holder, and is on disk before anybody is served. `holding the broker, epoch N` is in the log.
-//! * **What is kept** is kept as by every server: durable requests are there after a take-over, sessions are resumed, and calls that are under way are answered.
+//! * **What is kept** is kept as by every server: durable requests are there after a take-over, sessions are resumed, and calls that are under way are answered. A session waits
+//!   half a second for its process, instead of ten: on one machine who is alive is back by then, and the work of one that died goes to others where `attempts` allow.
 //! * **What is sent before there is a connection waits in the client**: calls, sends, subscriptions and events alike. An event goes to those who subscribe when it arrives.
 //! * **Only loopback.** At an address that others can reach nothing is started; the process is a client there.
 //! * **Something else at the address** (HTTP, a server that wants another key, one of a version that we do not speak) is an error that says so. Nothing is started beside it.
 //! * **A server of its own** (`answerback-server`) that has answered once is waited for when it goes away: it is being restarted, and its place is not taken.
-//! * **A lock file that was removed or replaced** can be taken by others. Its holder looks each second; it then hands over, says so in the log, and goes on as a client.
+//! * **A lock file that was removed or replaced** can be taken by others. Its holder looks each second; it then hands over, says so in the log, and goes on as a client. Until it has
+//!   saved everything it keeps the address, so nobody who has the new file starts before. The count of epochs begins again with a new file.
 //!
 //! `builder.rs` has the settings, `keeper.rs` is the task that watches, `holding.rs` what it does with the lock, `place.rs` says where.
 
