@@ -21,7 +21,10 @@ impl Broker {
             let Subscribe { topic, group, .. } = subscribe;
             return self.unsubscribe(key, Unsubscribe { topic, group });
         }
-        if let Some(text) = self.denies(key, Right::Subscribe, subscribe.topic.as_str()) {
+        // Another server asks for its clients, whose rights it knows.
+        let is_server = self.is_server(key);
+        let denied = if is_server { None } else { self.denies(key, Right::Subscribe, subscribe.topic.as_str()) };
+        if let Some(text) = denied {
             return self.denied(key, text, About::Topic(subscribe.topic.into_text().into_static()));
         }
         let limits = &self.settings.limits;
@@ -30,7 +33,7 @@ impl Broker {
         let pattern: Arc<str> = Arc::from(subscribe.topic.as_str());
         let group: Option<Arc<str>> = subscribe.group.as_ref().map(|group| Arc::from(group.as_str()));
         let wanted = (Arc::clone(&pattern), group.clone());
-        let full = session.subscriptions.len() >= most;
+        let full = session.subscriptions.len() >= most && !is_server;
         if (full || self.topics.len() >= most_in_all) && !session.subscriptions.contains(&wanted) {
             let text = if full {
                 format!("a session has at most {most} subscriptions (--max-subscriptions)")
@@ -195,7 +198,7 @@ impl Broker {
             return self.send_all(to, event(topic, from, Some(group), None), data);
         }
         let nearest = self.nearest_with(group, &servers, course);
-        let turn = self.counts.published as usize % nearest.len().max(1);
+        let turn = self.turn_of_event() % nearest.len().max(1);
         let one: Vec<_> = nearest.into_iter().skip(turn).take(1).collect();
         let (to, course) = self.further(&one, course);
         self.send_all(to, event(topic, from, Some(group), course), data);
@@ -232,7 +235,7 @@ impl Broker {
             .iter()
             .filter(|member| self.sessions.get(**member).is_some_and(|session| session.connection.is_some()))
             .collect();
-        let turn = self.counts.published as usize;
+        let turn = self.turn_of_event();
         there.get(turn % there.len().max(1)).map(|&&member| member)
     }
 }

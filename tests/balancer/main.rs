@@ -8,7 +8,12 @@
 //!
 //! What the balancer does for connections as such is under test in its own crate.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says why"
+)]
 
 mod addresses;
 #[path = "../../server/tests/it/place.rs"]

@@ -115,14 +115,21 @@ const REACHED: &[(&str, &str, u64)] = &[
 
 /// The same of meshes, in a gate of them.
 const REACHED_BY_MESHES: &[(&str, &str, u64)] = &[
-    ("mesh", "passed on", 1),
-    ("mesh", "over two links", 1),
-    ("mesh", "taken back", 1),
-    ("mesh", "link down with work on it", 1),
-    ("mesh", "home of a key elsewhere", 1),
-    ("mesh", "joined over servers", 1),
-    ("mesh", "broadcast over servers", 1),
-    ("mesh", "stranded handed back", 1),
+    ("mesh", "passed on", 11_000),
+    ("mesh", "over two links", 3_000),
+    ("mesh", "taken back", 680),
+    ("mesh", "link down with work on it", 140),
+    ("mesh", "home of a key elsewhere", 2_800),
+    ("mesh", "joined over servers", 1_400),
+    ("mesh", "broadcast over servers", 3_600),
+    ("mesh", "stranded handed back", 220),
+    ("mesh", "client moved", 300),
+    ("mesh", "link cut", 170),
+    ("mesh", "probe", 3_700),
+    ("mesh", "server drained", 50),
+    ("mesh", "server killed", 44),
+    ("mesh answer", "handler_lost", 130),
+    ("mesh answer", "ok", 18_000),
 ];
 
 /// Adds what one seed reached.

@@ -41,6 +41,8 @@
 //! | nothing stays in the store | when all have left and all is old, journal and snapshot are empty (`store_is_empty`) |
 //! | a client is told of a restart as long as that matters, and no longer | `border_out::says_restarted` |
 //!
+//! Several servers are in `mesh`, a world of its own.
+//!
 //! `SEEDS=20000 cargo test -p answerback-tests --test simulation` runs more seeds than the gate does, `FIRST=5000` others; `FAILURES=50` goes
 //! on after the first few that fail.
 //! A seed that fails prints the command that runs it alone, and goes into `seeds.txt` with its story.

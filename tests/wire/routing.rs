@@ -85,7 +85,7 @@ fn s7_a_handler_that_has_left_is_known_to_have_left() {
         web > {"type":"request","id":3,"action":"a","broadcast":true,"timeout":60000}
         web < {"type":"reply","id":3,"error":{"code":"no_handler","ran":"no"}}
         web > {"type":"request","id":4,"action":"$actions"}
-        web < {"type":"reply","id":4} {"actions":[{"action":"a","bytes":0,"credit":0,"handlers":1,"in_flight":0,"oldest_ms":null,"queued":0}],"more":0}
+        web < {"type":"reply","id":4} {"actions":[{"action":"a","bytes":0,"credit":0,"elsewhere":[],"handlers":1,"in_flight":0,"oldest_ms":null,"queued":0}],"more":0}
         "#,
     );
 }

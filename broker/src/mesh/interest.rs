@@ -31,6 +31,8 @@ pub(super) struct Events {
     seen_in_order: VecDeque<u64>,
     /// Numbers given to events.
     last: u64,
+    /// Events that came from other servers.
+    came: u64,
 }
 
 /// What a link says of wishes.
@@ -67,7 +69,7 @@ impl Events {
 impl Broker {
     /// A server subscribes. Whether that can be believed: a way that leads over this server cannot.
     pub(crate) fn server_wishes(&mut self, session: Key<Session>, subscribe: &Subscribe<'_>) -> bool {
-        let Some(key) = self.link_of_session(session) else { return subscribe.path.is_none() };
+        let Some(key) = self.link_of_session(session) else { return true };
         let path = subscribe.path.clone().unwrap_or_default();
         let Some(link) = self.mesh.links.get_mut(key) else { return false };
         let is_sound = path.first() == Some(&link.node)
@@ -167,8 +169,14 @@ impl Broker {
         if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(course.cast.get() ^ group) {
             return;
         }
+        self.mesh.events.came += 1;
         let from: Arc<str> = Arc::from(event.from.as_str());
         self.emit_on(event.topic.as_str(), &from, data, event.group.as_deref(), course);
+    }
+
+    /// Counts events, so that the members of a group take turns.
+    pub(crate) fn turn_of_event(&self) -> usize {
+        (self.counts.published + self.mesh.events.came) as usize
     }
 
     /// What an event of a client of this server says to others.
@@ -204,7 +212,7 @@ impl Broker {
 
     /// The connections of servers among those who want an event, each with its node, and what they are told of its course. Servers that have it are left out.
     pub(crate) fn further(&self, servers: &[Key<Session>], course: &Course) -> (Vec<ConnectionId>, Option<Course>) {
-        if course.hops as usize >= self.settings.max_hops {
+        if servers.is_empty() || course.hops as usize >= self.settings.max_hops {
             return (Vec::new(), None);
         }
         let mut been = course.been.clone();

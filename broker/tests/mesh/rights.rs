@@ -82,3 +82,65 @@ fn an_idempotency_key_belongs_to_its_holder_in_the_whole_mesh() {
         ));
     }
 }
+
+/// Who may publish is asked where the publisher is, who may hear of it where the subscriber is.
+#[test]
+fn events_cross_links_between_those_who_may() {
+    play(
+        r#"
+        A holder teller publish=news.*
+        A holder mute call=>
+        B holder mesh peer
+        B holder ear subscribe=news.>
+        B holder deaf call=>
+        A dials as mesh
+        A - B
+        ear@B is ear
+        ear@B > {"type":"subscribe","topic":"news.>"}
+        ear@B < {"type":"subscribed"}
+        deaf@B is deaf
+        deaf@B > {"type":"subscribe","topic":"news.>"}
+        deaf@B < {"type":"error","code":"denied","topic":"news.>"}
+        +50
+        teller@A is teller
+        teller@A > {"type":"publish","topic":"news.one"} 1
+        ear@B < {"type":"event","topic":"news.one","from":"teller/teller"} 1
+        teller@A > {"type":"publish","topic":"other"} 2
+        teller@A < {"type":"error","code":"denied","topic":"other"}
+        mute@A is mute
+        mute@A > {"type":"publish","topic":"news.one"} 3
+        mute@A < {"type":"error","code":"denied","topic":"news.one"}
+        A holder near subscribe=>
+        B holder far publish=>
+        near@A is near
+        near@A > {"type":"subscribe","topic":"back"}
+        near@A < {"type":"subscribed"}
+        +50
+        far@B is far
+        far@B > {"type":"publish","topic":"back"} 4
+        near@A < {"type":"event","topic":"back","from":"far/far"} 4
+        "#,
+    );
+}
+
+/// What is the broker's own stays each broker's own: an admin of one server is nobody on another.
+#[test]
+fn actions_of_the_brokers_own_are_not_passed_on() {
+    play(
+        r#"
+        A holder boss admin
+        A holder clerk call=a
+        B holder mesh peer
+        A dials as mesh
+        A - B
+        boss@A is boss
+        boss@A > {"type":"request","id":1,"action":"$peers"}
+        boss@A < {"type":"reply","id":1,"error":null} …
+        clerk@A is clerk
+        clerk@A > {"type":"request","id":1,"action":"$peers"}
+        clerk@A < {"type":"reply","id":1,"error":{"code":"denied","ran":"no"}}
+        boss@A > {"type":"request","id":2,"action":"$home.00000000000002"}
+        boss@A < {"type":"reply","id":2,"error":{"code":"no_handler","ran":"no"}}
+        "#,
+    );
+}

@@ -180,3 +180,24 @@ fn a_frame_that_is_too_long_for_a_server_stays_here() {
         ),
     );
 }
+
+/// When a link came back beside another one to the same server, what had been offered over that other one was never taken back.
+#[test]
+fn what_was_offered_over_either_of_two_links_is_taken_back() {
+    let world = play(
+        r#"
+        svc@B > {"type":"serve","action":"a","credit":1}
+        svc@B < {"type":"serving"}
+        A - B
+        B - A
+        A x B
+        +50
+        A - B
+        +50
+        svc@B > {"type":"unserve","action":"a"}
+        svc@B < {"type":"unserved"}
+        +50
+        "#,
+    );
+    assert_eq!(world.servers["A"].broker.held().actions, 1, "only the way to B as a home is known");
+}

@@ -2,7 +2,9 @@
 
 use crate::bed::{Bed, finish, tool};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
+    "publish",
+    "subscribe",
     "call",
     "send",
     "serve",

@@ -103,7 +103,7 @@ pub const CLIENT: &str = "
     reply id!id error:handler_error part:flag seq:seq
     release id!id
     resume holding!ids more:flag
-    publish topic!topic id:id
+    publish topic!topic id:id to:count others:flag
     subscribe topic!pattern group:name path:path
     unsubscribe topic!pattern group:name
     ack replies!count
@@ -119,7 +119,7 @@ pub const SERVER: &str = "
     serving action!name
     unserved action!name
     accepted id!id
-    subscribed topic!pattern group:name
+    subscribed topic!pattern group:name events:count
     unsubscribed topic!pattern group:name
     deliver id!id action!name from!name left!count attempt!attempts trace:name
     reply id!id error:call_error part:flag seq:seq from:name info:info gather:gather

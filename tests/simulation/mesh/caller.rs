@@ -135,7 +135,7 @@ impl World {
             attempts: asked.attempts,
             key: asked.key.map(|key| format!("k{key}").into()),
             trace: Some(token.to_string().into()),
-            info: token % 7 == 0,
+            info: token.is_multiple_of(7),
             again,
             ..Request::call(asked.id, action)
         };

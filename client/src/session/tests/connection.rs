@@ -1,7 +1,7 @@
 //! Greeting, signs of life, acks, and servers that do not keep to the protocol.
 
 use super::*;
-use answerback_protocol::frames::{ErrorNotice, Event as TopicEvent, Ping, Pong};
+use answerback_protocol::frames::{ErrorNotice, Ping, Pong};
 use answerback_protocol::limits::{FRAME_BYTES_DEFAULT, SERVER_EXTRA_BYTES};
 
 fn raw(head: &str) -> BytesMut {
@@ -167,10 +167,9 @@ fn an_error_that_is_not_fatal_and_about_nothing_is_ignored() {
 }
 
 #[test]
-fn types_that_are_not_known_and_topics_that_are_not_heard_are_ignored() {
+fn types_that_are_not_known_and_confirmations_that_nobody_waits_for_are_ignored() {
     let mut script = Script::welcome();
     script.hears_bytes(raw(r#"{"type":"weather","of":"tomorrow"}"#)).unwrap();
-    script.says(TopicEvent { topic: "t".into(), from: "you".into() }, "1");
     script.hears_bytes(raw(r#"{"type":"subscribed","topic":"t"}"#)).unwrap();
     assert!(script.events().is_empty());
 }
