@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "hello",
     "workers",
     "ttl_queue",
@@ -17,6 +17,7 @@ const EXAMPLES: [&str; 10] = [
     "graceful_shutdown",
     "typed_errors",
     "durable",
+    "just_there",
     "sealed",
 ];
 

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Drain(Duration),
     /// Have the clients that come from this address move.
     Move(SocketAddr),
+    /// Close all connections, save everything, and end: the next server in this directory goes on.
+    HandOver,
     /// End at once.
     Stop,
     /// Take in what a keeper of the store says.

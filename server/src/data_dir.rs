@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!  answerback-data/        mode 700
-//!    server.lock           held while the server runs; its text says by whom
+//!    server.lock           held while the server runs; its text says by whom, and how many held it before: the epoch
 //!    server.key            mode 600; made at the first start, and when the store was lost
 //!    store/                what outlives the server, see the crate `store`
 //! ```
 //!
-//! The lock is the operating system's: it is free as soon as the process is gone, however it went.
+//! The lock is the operating system's: it is free as soon as the process is gone, however it went. Whoever takes it writes an epoch into it that is larger by
+//! one than the one before, and has it on disk before anything else is done: of two lines in logs, the one with the larger epoch is the later server's.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "server.lock";
@@ -25,6 +26,9 @@ const KEY_FORM: &str = "answerback-delivery-key-1";
 /// Bytes of the key for delivery ids.
 const KEY_BYTES: usize = 16;
 
+/// What the line of `server.lock` starts with.
+const EPOCH: &str = "epoch ";
+
 /// The most that is read of either file: both hold one line.
 const LINE_BYTES_MAX: u64 = 1024;
 
@@ -33,6 +37,7 @@ const LINE_BYTES_MAX: u64 = 1024;
 pub(crate) struct DataDir {
     path: PathBuf,
     lock: File,
+    epoch: u64,
 }
 
 /// Why a data directory cannot be used.
@@ -83,9 +88,26 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(failed(&lock_path, "lock")(error)),
         }
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let mut dir = Self { path, lock };
+        let before = read_line(&mut lock).map_err(failed(&lock_path, "read"))?;
+        let mut dir = Self { path, lock, epoch: epoch_in(&before).saturating_add(1) };
         dir.sign(id, "starting")?;
+        dir.lock.sync_all().map_err(failed(&lock_path, "sync"))?;
         Ok(dir)
+    }
+
+    /// Counts who held the directory; ours is the largest.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether the lock is still the one that others find. If somebody removed or replaced the file, others can take what looks like the same directory.
+    #[cfg_attr(
+        not(feature = "embedded"),
+        allow(dead_code, reason = "a server of its own has an operator who looks after its directory")
+    )]
+    pub(crate) fn is_still_ours(&self) -> bool {
+        let (Ok(ours), Ok(found)) = (self.lock.metadata(), fs::metadata(self.path.join(LOCK))) else { return false };
+        (ours.dev(), ours.ino()) == (found.dev(), found.ino())
     }
 
     /// Where it is.
@@ -95,9 +117,10 @@ impl DataDir {
 
     /// Says in the lock file who holds it, for whoever finds it held.
     pub(crate) fn sign(&mut self, id: &str, doing: &str) -> Result<(), DataDirError> {
-        let line = format!("pid {}, id {}, {doing}\n", std::process::id(), id.escape_debug());
-        let written = self.lock.set_len(0).and_then(|()| self.lock.rewind());
-        written.and_then(|()| self.lock.write_all(line.as_bytes())).map_err(failed(&self.path.join(LOCK), "write"))
+        let line = format!("{EPOCH}{}, pid {}, id {}, {doing}\n", self.epoch, std::process::id(), id.escape_debug());
+        // The old line is written over, and cut afterwards: at no moment the file is without its epoch.
+        let written = self.lock.rewind().and_then(|()| self.lock.write_all(line.as_bytes()));
+        written.and_then(|()| self.lock.set_len(line.len() as u64)).map_err(failed(&self.path.join(LOCK), "write"))
     }
 
     /// The key for delivery ids: made at the first start, the same as long as the store is.
@@ -140,6 +163,12 @@ impl DataDir {
         File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed(&self.path, "sync"))?;
         Ok(key)
     }
+}
+
+/// The epoch of whoever signed before; 0 if nobody did.
+fn epoch_in(line: &str) -> u64 {
+    let digits = line.strip_prefix(EPOCH).and_then(|rest| rest.split(',').next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 fn holder(lock: &mut File) -> String {
@@ -248,10 +277,38 @@ pub(crate) mod tests {
         let mut first = DataDir::open(&place.0, "one").unwrap();
         first.sign("one", "listening on 127.0.0.1:7040").unwrap();
         let text = DataDir::open(&place.0, "two").unwrap_err().to_string();
-        let holder = format!("(pid {}, id one, listening on 127.0.0.1:7040)", std::process::id());
+        let holder = format!("(epoch 1, pid {}, id one, listening on 127.0.0.1:7040)", std::process::id());
         assert!(text.contains(&holder) && text.contains("--data-dir"), "{text}");
         drop(first);
         DataDir::open(&place.0, "two").unwrap();
+    }
+
+    #[test]
+    fn each_holder_has_a_larger_epoch_than_the_one_before() {
+        let place = Place::new();
+        for epoch in 1..=12 {
+            let mut dir = DataDir::open(&place.0, "one").unwrap();
+            assert_eq!(dir.epoch(), epoch);
+            dir.sign("one", "listening").unwrap();
+            let line = fs::read_to_string(place.0.join(LOCK)).unwrap();
+            assert_eq!(line, format!("epoch {epoch}, pid {}, id one, listening\n", std::process::id()));
+        }
+        // What a server before there were epochs has left, and what nobody can read.
+        for line in ["", "pid 7, id one, listening\n", "epoch many, pid 7\n"] {
+            fs::write(place.0.join(LOCK), line).unwrap();
+            assert_eq!(DataDir::open(&place.0, "one").unwrap().epoch(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_or_replaced_is_not_ours_any_more() {
+        let place = Place::new();
+        let first = DataDir::open(&place.0, "one").unwrap();
+        assert!(first.is_still_ours());
+        fs::remove_file(place.0.join(LOCK)).unwrap();
+        assert!(!first.is_still_ours());
+        let second = DataDir::open(&place.0, "two").unwrap();
+        assert!(second.is_still_ours() && !first.is_still_ours());
     }
 
     #[test]

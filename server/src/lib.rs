@@ -13,6 +13,8 @@
 //!  disk ◄───── keepers      two threads: the journal, snapshots; see `store`
 //! ```
 //!
+//! With the feature `embedded`, `embedded::connect_or_start` is for programs that want no set-up: one of them has the broker, all are its clients.
+//!
 //! ```no_run
 //! use answerback_server::{Server, Settings};
 //!
@@ -28,6 +30,8 @@ mod admin;
 mod control;
 mod data_dir;
 mod data_plane;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod keys;
 mod metrics;
 mod open_files;

@@ -143,6 +143,7 @@ fn announce(settings: &Settings, running: &Running, log_format: Format) {
         listen = %running.address(),
         admin = running.admin_address().map(tracing::field::display),
         data_dir = %running.data_dir().display(),
+        epoch = running.epoch(),
         "listening"
     );
 }

@@ -7,7 +7,7 @@ use crate::keys::KeyControl;
 use crate::start::Admin;
 use crate::store::Keeping;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct Running {
     data_plane: Option<JoinHandle<()>>,
     end: Option<oneshot::Receiver<End>>,
     admin: Option<Admin>,
+    /// For a server whose address nobody may have before it has ended.
+    listener: Option<TcpListener>,
     /// Held until the data plane has ended.
     data_dir: DataDir,
 }
@@ -35,11 +37,25 @@ impl Running {
         keys: KeyControl,
         data_dir: DataDir,
     ) -> Self {
-        Self { address, admin_address, control, keys, data_plane: None, end: None, admin: None, data_dir }
+        Self {
+            address,
+            admin_address,
+            control,
+            keys,
+            data_plane: None,
+            end: None,
+            admin: None,
+            listener: None,
+            data_dir,
+        }
     }
 
     pub(crate) fn own_admin(&mut self, admin: Option<Admin>) {
         self.admin = admin;
+    }
+
+    pub(crate) fn own_address(&mut self, listener: Option<TcpListener>) {
+        self.listener = listener;
     }
 
     /// The store is closed when the data plane has ended, and only then the end is told.
@@ -65,11 +81,28 @@ impl Running {
         self.data_dir.path()
     }
 
+    /// Counts the servers that had this data directory; the larger one is the later.
+    pub fn epoch(&self) -> u64 {
+        self.data_dir.epoch()
+    }
+
+    /// Whether the data directory's lock is still the file that others find there.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn has_its_directory(&self) -> bool {
+        self.data_dir.is_still_ours()
+    }
+
     /// Asks the server to leave: no new work, and what runs may finish within `deadline`. Learn its end with [`join`].
     ///
     /// [`join`]: Self::join
     pub fn drain(&self, deadline: Duration) {
         self.control.send(Command::Drain(deadline));
+    }
+
+    /// Asks the server to close all connections, save everything and end as [`End::Stopped`], for another one in this directory to take its place at once. Work goes on
+    /// meanwhile: clients come back to the next server, with their answers.
+    pub fn hand_over(&self) {
+        self.control.send(Command::HandOver);
     }
 
     /// The way to exchange the keys of the server, for any thread.
@@ -107,6 +140,7 @@ impl Running {
         // A panic of the data plane has been seen as its end already.
         let _ = self.data_plane.take().map(JoinHandle::join);
         drop(self.admin.take());
+        drop(self.listener.take());
     }
 }
 

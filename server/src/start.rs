@@ -61,13 +61,23 @@ impl Server {
     }
 
     /// The same, unless it is interrupted before: with much to recover a start takes seconds.
-    pub fn start_unless(mut settings: Settings, interrupt: Interrupt) -> Result<Running, StartError> {
+    pub fn start_unless(settings: Settings, interrupt: Interrupt) -> Result<Running, StartError> {
         let mistakes = settings.mistakes();
         if !mistakes.is_empty() {
             return Err(StartError::Settings(mistakes));
         }
+        let data_dir = DataDir::open(&settings.data_dir, &settings.broker.server).map_err(StartError::DataDir)?;
+        Self::start_in(settings, data_dir, interrupt, Place { is_kept: false, waited: || false })
+    }
+
+    /// The same in a directory that is held already, with settings that have no mistakes.
+    pub(crate) fn start_in(
+        mut settings: Settings,
+        mut data_dir: DataDir,
+        interrupt: Interrupt,
+        address: Place<impl FnMut() -> bool>,
+    ) -> Result<Running, StartError> {
         let id = settings.broker.server.clone();
-        let mut data_dir = DataDir::open(&settings.data_dir, &id).map_err(StartError::DataDir)?;
         settings.broker.secrets.delivery = data_dir.delivery_key().map_err(StartError::DataDir)?;
         settings.broker.secrets.tables = random_seed()?;
         settings.broker.node = settings.broker.secrets.node();
@@ -75,7 +85,7 @@ impl Server {
         settings.max_connections =
             open_files::make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);
 
-        let place = Bound::new("--listen", settings.listen)?;
+        let place = Bound::with_patience("--listen", settings.listen, address.waited)?;
         let stage = Arc::new(Stage::new(interrupt));
         let admin = settings.admin.map(|address| Bound::new("--admin", address)?.listen()).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose();
@@ -92,6 +102,7 @@ impl Server {
                 return Err(error);
             }
         };
+        let kept = address.is_kept.then(|| listener.try_clone()).transpose().map_err(cannot("keep the address"))?;
         let address = listener.local_addr().map_err(cannot("read the address listened on"))?;
         data_dir.sign(&id, &format!("listening on {address}")).map_err(StartError::DataDir)?;
 
@@ -107,9 +118,18 @@ impl Server {
         stage.serves(control.clone(), keys.clone());
         let mut running = Running::new(address, admin_address, control, keys, data_dir);
         running.own_admin(admin);
+        running.own_address(kept);
         running.spawn_data_plane(plane, keeping).map_err(cannot("start the data plane"))?;
         Ok(running)
     }
+}
+
+/// How the address is taken, and given up.
+pub(crate) struct Place<W> {
+    /// Whether nobody else can listen there before all threads of this server have ended, instead of as soon as it takes nobody any more.
+    pub(crate) is_kept: bool,
+    /// While somebody else has the address: says, after a pause, whether to try again.
+    pub(crate) waited: W,
 }
 
 fn random_seed() -> Result<u64, StartError> {
@@ -131,6 +151,19 @@ impl Bound {
     fn new(flag: &'static str, address: SocketAddr) -> Result<Self, StartError> {
         let socket = Self::bind(address).map_err(|error| StartError::Listen { flag, address, error })?;
         Ok(Self { flag, address, socket })
+    }
+
+    fn with_patience(
+        flag: &'static str,
+        address: SocketAddr,
+        mut waited: impl FnMut() -> bool,
+    ) -> Result<Self, StartError> {
+        loop {
+            match Self::new(flag, address) {
+                Err(StartError::Listen { error, .. }) if error.kind() == io::ErrorKind::AddrInUse && waited() => {}
+                other => return other,
+            }
+        }
     }
 
     fn bind(address: SocketAddr) -> io::Result<OwnedFd> {

@@ -17,9 +17,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("keys", &["answerback-protocol"]),
     ("broker", &["answerback-protocol"]),
     ("store", &["answerback-protocol", "answerback-broker"]),
+    // It knows the client for `embedded` alone, where each process is a client and one of them the server too.
     (
         "server",
-        &["answerback-process", "answerback-protocol", "answerback-broker", "answerback-keys", "answerback-store"],
+        &[
+            "answerback",
+            "answerback-process",
+            "answerback-protocol",
+            "answerback-broker",
+            "answerback-keys",
+            "answerback-store",
+        ],
     ),
     ("client", &["answerback-protocol", "answerback-keys"]),
     ("testing", &["answerback", "answerback-protocol", "answerback-broker", "answerback-server"]),

@@ -300,7 +300,7 @@ fn a_directory_in_use_is_left_alone() {
     let place = Place::new();
     let data = place.path("data");
     let running = start(&data);
-    let holder = format!("is in use (pid {}, id server1", std::process::id());
+    let holder = format!("is in use (epoch 1, pid {}, id server1", std::process::id());
     store(&["inspect", &data]).failed(6, &holder);
     store(&["export", &format!("{data}/store")]).failed(6, &holder);
     import(&data, &["--add"], &lines(&[send(1)])).failed(6, &holder);

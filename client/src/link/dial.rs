@@ -68,7 +68,30 @@ impl Connector for Tcp {
 
 pub(super) async fn dial_tcp(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
+    refuse_itself(&stream)?;
     // Frames are written many at a time already; a small one must not wait for more.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Where nobody listens on this machine, the port of the address may happen to be the one that the connection is given for its own end. TCP then connects it with
+/// itself, it hears what it says, and nobody can listen there while it lasts. That is a connection refused.
+fn refuse_itself(stream: &TcpStream) -> io::Result<()> {
+    let is_itself = stream.local_addr()? == stream.peer_addr()?;
+    if is_itself { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpSocket;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_no_connection() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let itself = socket.connect(address).await.unwrap();
+        assert_eq!(refuse_itself(&itself).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
 }

@@ -283,6 +283,7 @@ impl DataPlane {
                 Command::Stop => return true,
                 Command::Drain(within) => self.drain(within),
                 Command::Move(client) => self.porch.moves(client),
+                Command::HandOver => self.hand_over(),
                 Command::Store(news) => {
                     self.storing.hear(self.now, news, &mut self.broker);
                     self.carry_out();
@@ -309,6 +310,17 @@ impl DataPlane {
         self.sockets.hang_up();
         self.broker.handle(self.now, Input::Drain { deadline });
         self.carry_out();
+    }
+
+    /// Begins to leave without a word: for clients it is a connection that broke, after which they come back to whoever is next with all that they have.
+    fn hand_over(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.storing.stop_restoring();
+        self.dialing.leave();
+        self.sockets.hang_up();
+        self.leave_as(End::Stopped, self.now);
     }
 
     fn report(&self) -> Report {
@@ -532,7 +544,10 @@ impl DataPlane {
         }
         let last_words = self.now + LAST_WORDS;
         let listen_until = self.give_up.filter(|_| complete).map_or(self.now, |give_up| last_words.min(give_up));
-        let end = End::Drained { complete };
+        self.leave_as(End::Drained { complete }, listen_until);
+    }
+
+    fn leave_as(&mut self, end: End, listen_until: Time) {
         self.leaving = Some(Leaving { end, listen_until, closed: false, until: listen_until + LEAVING });
         self.listener = None;
     }

@@ -66,11 +66,21 @@ impl Place {
         let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut lock = lock.map_err(system("open", &path))?;
         patiently(|| lock.try_lock()).map_err(|error| held(&path, &lock, &data, error))?;
-        let line = format!("pid {}, answerback store import\n", std::process::id());
-        let signed = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(line.as_bytes()));
-        signed.map_err(system("write", &path))?;
+        sign(&mut lock).map_err(system("write", &path))?;
         Ok(Self { data, store, _lock: Some(lock) })
     }
+}
+
+/// Says who holds the lock. The epoch of the servers that held it goes on from where it is.
+fn sign(lock: &mut File) -> io::Result<()> {
+    let mut before = Vec::new();
+    lock.take(LINE_BYTES_MAX).read_to_end(&mut before)?;
+    let before = String::from_utf8_lossy(&before);
+    let epoch = before.split_inclusive(", ").next().filter(|word| word.starts_with("epoch ")).unwrap_or_default();
+    let line = format!("{epoch}pid {}, answerback store import\n", std::process::id());
+    lock.rewind()?;
+    lock.write_all(line.as_bytes())?;
+    lock.set_len(line.len() as u64)
 }
 
 fn patiently(lock: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
