@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
         data_bytes: 64,
         warmup: Duration::from_secs(1),
         counted: Duration::from_secs(arguments.seconds),
+        traced: false,
     };
     println!("{}", machine::headline());
     let mut table = Table::new("100 busy connections, alone and among idle ones", 0, &COLUMNS);

@@ -29,6 +29,7 @@ mod idle;
 mod library;
 mod machine;
 mod matching;
+mod output;
 mod process;
 mod store;
 mod strangers;

@@ -9,7 +9,7 @@
 //! one write. What differs between systems is the `Dialect`.
 
 mod nats;
-mod redis;
+pub(crate) mod redis;
 mod report;
 mod resp;
 
@@ -25,7 +25,7 @@ use nats::Nats;
 use redis::Redis;
 use report::Report;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl Kind {
             let server = Answerback::new(&arguments.server, connections(arguments))?;
             Ok(Box::new(Durable { server, name, asking }))
         };
-        let redis = |stream| Redis { program: arguments.redis_server.clone(), what, stream };
+        let redis = |stream| Redis { program: arguments.redis_server.clone(), what, stream, on_disk: true };
         let nats = |synced| Nats { program: arguments.nats_server.clone(), what, synced };
         Ok(match (self, what) {
             (Self::Answerback, What::Send) => answerback("answerback", Asking::DurableSend)?,
@@ -142,10 +142,11 @@ impl Kind {
     }
 }
 
-/// The first line of what a program says about its version.
-fn version_of(program: &PathBuf) -> Option<String> {
+/// The first line, of those that are not empty, of what a program says about its version.
+pub(crate) fn version_of(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stderr(Stdio::null()).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
+    let said = String::from_utf8_lossy(&output.stdout);
+    Some(said.lines().find(|line| !line.trim().is_empty())?.to_owned())
 }
 
 /// Our own server, asked in one way.
@@ -180,6 +181,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
                     data_bytes: size,
                     warmup: Duration::from_secs_f64(arguments.warmup),
                     counted: Duration::from_secs_f64(arguments.seconds),
+                    traced: false,
                 };
                 for _ in 0..arguments.rounds {
                     for system in &systems {

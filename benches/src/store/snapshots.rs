@@ -94,7 +94,7 @@ fn row(shape: Shape, name: &str, samples: &[Sample]) -> [String; 6] {
 /// Calls beside a queue that changes, and the mean of the snapshots in that time, if there were any.
 fn visit(server: &Server, arguments: &Arguments, shape: Shape, step: u64) -> Outcome<(Sample, Option<Round>)> {
     let counted = Duration::from_secs_f64(arguments.seconds);
-    let plan = Plan { shape, data_bytes: 64, warmup: Duration::from_secs(1), counted };
+    let plan = Plan { shape, data_bytes: 64, warmup: Duration::from_secs(1), counted, traced: false };
     let stop = AtomicBool::new(false);
     let before = figures_of(server)?;
     let sample = std::thread::scope(|scope| {

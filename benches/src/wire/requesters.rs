@@ -3,6 +3,7 @@
 use super::dialect::Heard;
 use super::link::{Link, SCRATCH_BYTES};
 use super::system::{Role, Running};
+use super::tracer::Tracer;
 use super::visit::{Counted, Plan, Sample};
 use crate::Outcome;
 use crate::process::{self, Usage};
@@ -66,11 +67,13 @@ impl Requesters {
         self.turn_for(plan.warmup)?;
         self.calls.latencies.reset();
         let counts = |calls: &Calls| (calls.answered, handled.load(Ordering::Relaxed));
+        let tracer = process.filter(|_| plan.traced).map(Tracer::attach).transpose()?;
         let (before, counted, begin) = (usage_of(process)?, counts(&self.calls), Instant::now());
         self.turn_for(plan.counted)?;
         let (elapsed, now, after) = (begin.elapsed(), counts(&self.calls), usage_of(process)?);
         let calls = Counted { answered: now.0 - counted.0, handled: now.1 - counted.1, elapsed };
-        let sample = Sample::new(&self.calls.latencies, calls, before.zip(after));
+        let mut sample = Sample::new(&self.calls.latencies, calls, before.zip(after));
+        sample.system_calls = tracer.map(Tracer::end).transpose()?.map(|all| all as f64 / calls.answered.max(1) as f64);
         self.finish()?;
         Ok(sample)
     }
