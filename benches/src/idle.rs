@@ -59,6 +59,21 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
+/// Bytes that each of `count` connections adds to a system that runs, and that do nothing but be there.
+pub(crate) fn resident_each(system: &dyn System, count: usize) -> Outcome<f64> {
+    let running = system.start()?;
+    // What the first connections make the system set up is not theirs alone.
+    let first = Responders::open(&*running, Role::Idle, FIRST, 0)?;
+    let before = resident(&*running)?.ok_or("the process is not known")?;
+    let rest = Responders::open(&*running, Role::Idle, count, 0)?;
+    let after = resident(&*running)?.ok_or("the process is not known")?;
+    drop((first, rest));
+    Ok((after as f64 - before as f64) / count as f64)
+}
+
+/// Connections that are there before memory is measured.
+const FIRST: usize = 100;
+
 const COLUMNS: [&str; 6] = ["idle", "B resident each", "RSS MiB", "calls/s of the busy", "p50 us", "p99 us"];
 
 fn row(table: &mut Table, idle: usize, sample: &Sample, each: Option<f64>) {

@@ -11,6 +11,7 @@
 //!  durable requests that are on disk           the server in a process of its own, beside JetStream and Redis
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
 //!  balancer  a hop through the balancer        a process of its own, beside HAProxy and nginx
+//!  goals   every goal of speed in one run      all of the above, in short
 //!  strangers  a crowd at the port              the server in a process of its own, with keys
 //! ```
 
@@ -25,6 +26,7 @@ mod core_alone;
 mod durable;
 mod fanout;
 mod folder;
+mod goals;
 mod idle;
 mod library;
 mod machine;
@@ -59,6 +61,8 @@ enum Question {
     Core(core_alone::Arguments),
     /// End to end over loopback: calls per second and latencies, beside a relay that reads nothing
     Wire(wire::Arguments),
+    /// Every goal of speed, cost and scale: the figure, the goal, and whether it is reached; about 16 minutes
+    Goals(goals::Arguments),
     /// The client library beside clients written by hand: calls per second and latencies on the same server
     Client(library::Arguments),
     /// Memory of idle connections, and what they cost those that are busy
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Question::Codec(arguments) => codec::run(&arguments),
         Question::Core(arguments) => core_alone::run(&arguments),
         Question::Wire(arguments) => wire::run(&arguments),
+        Question::Goals(arguments) => goals::run(&arguments),
         Question::Client(arguments) => library::run(&arguments),
         Question::Idle(arguments) => idle::run(&arguments),
         Question::Fanout(arguments) => fanout::run(&arguments),

@@ -31,7 +31,13 @@ pub(crate) fn usage(id: u32) -> Outcome<Usage> {
     let resident_bytes =
         number_in(&format!("/proc/{id}/status"), "VmRSS:").ok_or("/proc/PID/status has no VmRSS")? << 10;
     let cpu_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Ok(Usage { cpu_seconds, switches: switches(id)?, resident_bytes, peak_bytes: peak_bytes(id)?, disk_flushes: disk_flushes() })
+    Ok(Usage {
+        cpu_seconds,
+        switches: switches(id)?,
+        resident_bytes,
+        peak_bytes: peak_bytes(id)?,
+        disk_flushes: disk_flushes(),
+    })
 }
 
 /// The most bytes of process `id` that have been resident.

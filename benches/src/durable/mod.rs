@@ -16,6 +16,7 @@ mod resp;
 use crate::Outcome;
 use crate::wire::answerback::Answerback;
 use crate::wire::frames::Asking;
+use crate::wire::kind::Programs;
 use crate::wire::shape::Shape;
 use crate::wire::system::{Running, System};
 use crate::wire::visit::{self, Plan};
@@ -168,6 +169,16 @@ impl System for Durable {
 
 /// Visits every system that is there with every load, and prints what was seen.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
+    let report = measure(arguments)?;
+    if arguments.json {
+        println!("{}", report.json());
+    } else {
+        println!("{}\n{report}", machine::headline());
+    }
+    report.failed()
+}
+
+fn measure(arguments: &Arguments) -> Outcome<Report> {
     let (kinds, versions) = kinds(arguments);
     process::allow_sockets(2 * connections(arguments) as u64 + 100)?;
     announce(arguments, kinds.len());
@@ -199,12 +210,33 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
             }
         }
     }
-    if arguments.json {
-        println!("{}", report.json());
-    } else {
-        println!("{}\n{report}", machine::headline());
-    }
-    report.failed()
+    Ok(report)
+}
+
+/// How many times as many durable requests a second the server does as JetStream with file storage and as Redis with a sync for each
+/// turn: medians over rounds, with 256 in flight.
+pub(crate) fn against_peers(
+    what: What,
+    server: ServerArguments,
+    programs: &Programs,
+    patience: (u32, f64),
+) -> Outcome<[Option<f64>; 2]> {
+    let arguments = Arguments {
+        server,
+        seconds: patience.1,
+        warmup: 0.5,
+        rounds: patience.0,
+        what: vec![what],
+        shapes: vec![Shape { requesters: 1, in_flight: 256, responders: 1 }],
+        sizes: vec![64],
+        systems: vec![Kind::Answerback, Kind::Jetstream, Kind::RedisList],
+        nats_server: programs.nats_server.clone(),
+        redis_server: programs.redis_server.clone(),
+        json: false,
+    };
+    let report = measure(&arguments)?;
+    report.failed()?;
+    Ok(["jetstream file, sync 2m", "redis list, fsync always"].map(|system| report.share_of_first(system)))
 }
 
 /// The systems that can be measured here, and their versions. Says of the others why they are left out.

@@ -156,12 +156,7 @@ impl Running for Started {
 }
 
 /// Says something and waits for the answer that is due.
-fn exchange(
-    stream: &mut TcpStream,
-    seal: &mut Option<Seal>,
-    frame: &ClientFrame<'_>,
-    expected: &str,
-) -> Outcome<()> {
+fn exchange(stream: &mut TcpStream, seal: &mut Option<Seal>, frame: &ClientFrame<'_>, expected: &str) -> Outcome<()> {
     let mut out = BytesMut::new();
     frame.write(&[], &mut out);
     let frame = match seal {

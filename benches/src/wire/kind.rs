@@ -1,12 +1,12 @@
 //! The systems that take turns: which there are, and whether they are installed here.
 
+use super::ServerArguments;
 use super::answerback::Answerback;
 use super::peers::gearman::Gearman;
 use super::peers::nats::Nats;
 use super::relay::Relay;
 use super::sealed::Sealed;
 use super::system::System;
-use super::ServerArguments;
 use crate::Outcome;
 use crate::durable::redis::Redis;
 use crate::durable::{What, version_of};

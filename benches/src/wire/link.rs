@@ -25,7 +25,7 @@ pub(crate) struct Link {
 
 /// How a link stands after a read.
 #[derive(PartialEq)]
-enum After {
+pub(super) enum After {
     /// More may be there.
     Read,
     /// Nothing more is there; the next event will say.
@@ -61,7 +61,8 @@ impl Link {
         }
     }
 
-    fn read(
+    /// Reads once and writes once.
+    pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
         act: &mut impl FnMut(Heard<'_>, &mut dyn Dialect, &mut Vec<u8>) -> Outcome<()>,

@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
 }
 
 /// Which server is measured.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(crate) struct ServerArguments {
     /// The server to start; by default the one beside this program
     #[arg(long)]
@@ -114,12 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// Visits each system once in every round.
-pub(crate) fn take_turns(
-    systems: &[Box<dyn System>],
-    plan: &Plan,
-    rounds: u32,
-    report: &mut Report,
-) -> Outcome<()> {
+pub(crate) fn take_turns(systems: &[Box<dyn System>], plan: &Plan, rounds: u32, report: &mut Report) -> Outcome<()> {
     for _ in 0..rounds {
         for system in systems {
             report.add(system.name(), plan.shape, plan.data_bytes, visit_once(&**system, plan)?);

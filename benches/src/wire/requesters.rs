@@ -1,7 +1,7 @@
 //! All requester connections, on one thread: each always has as many calls in flight as the shape says.
 
-use super::dialect::Heard;
-use super::link::{Link, SCRATCH_BYTES};
+use super::dialect::{Dialect, Heard};
+use super::link::{After, Link, SCRATCH_BYTES};
 use super::system::{Role, Running};
 use super::tracer::Tracer;
 use super::visit::{Counted, Plan, Sample};
@@ -103,21 +103,18 @@ impl Requesters {
             return Err(format!("no answer for {} s; {} calls wait", SILENCE.as_secs(), self.calls.waiting).into());
         }
         for event in &self.events {
-            let now = self.calls.now();
             let Some(link) = self.links.get_mut(event.token().0) else { continue };
-            let open = link.turn(&mut self.scratch, |heard, dialect, out| {
-                let next = match heard {
-                    Heard::Answer { id, data_bytes } => self.calls.take_answer(id, data_bytes, now)?,
-                    Heard::Accepted { id } => self.calls.take(id, now),
-                    Heard::Call { .. } | Heard::Nothing => None,
-                };
-                if let Some(id) = next {
-                    dialect.ask(id, &self.calls.data, out);
+            link.flush()?;
+            loop {
+                // Looked at for each read, not for each event: large answers take many reads, and the calls made after the first of
+                // them may be answered in the same event.
+                let now = self.calls.now();
+                let calls = &mut self.calls;
+                match link.read(&mut self.scratch, &mut |heard, dialect, out| calls.hear(heard, dialect, out, now))? {
+                    After::Read => {}
+                    After::Drained => break,
+                    After::Closed => return Err("the connection of a requester was closed".into()),
                 }
-                Ok(())
-            })?;
-            if !open {
-                return Err("the connection of a requester was closed".into());
             }
         }
         Ok(())
@@ -148,6 +145,19 @@ impl Calls {
         self.made_at[id as usize] = self.now();
         self.waiting += 1;
         link.dialect.ask(id, &self.data, &mut link.out);
+    }
+
+    /// Takes in what was heard, and makes the call that takes its place.
+    fn hear(&mut self, heard: Heard<'_>, dialect: &mut dyn Dialect, out: &mut Vec<u8>, now: u64) -> Outcome<()> {
+        let next = match heard {
+            Heard::Answer { id, data_bytes } => self.take_answer(id, data_bytes, now)?,
+            Heard::Accepted { id } => self.take(id, now),
+            Heard::Call { .. } | Heard::Nothing => None,
+        };
+        if let Some(id) = next {
+            dialect.ask(id, &self.data, out);
+        }
+        Ok(())
     }
 
     /// Takes an answer in, and gives the id of the call that takes its place.
