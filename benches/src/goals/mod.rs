@@ -66,6 +66,7 @@ const fn shape(requesters: usize, in_flight: usize, responders: usize) -> Shape 
 /// Measures all of it, prints the tables, and writes them down if asked to.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     process::allow_sockets(2 * IDLE as u64)?;
+    let load = machine::load();
     let mut rows = Vec::new();
     // The core's memory comes first, while this process has held nothing else.
     told("the core alone");
@@ -84,6 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     if let Some(file) = &arguments.json {
         let mut all = report.json();
         all["goals"] = rows.iter().map(Row::json).collect::<Vec<Value>>().into();
+        all["load"] = json!(load);
         all["rounds"] = json!(arguments.rounds);
         all["seconds"] = json!(arguments.seconds);
         output::write_json(file, &all)?;
