@@ -39,7 +39,7 @@ fn head(results: &Results) -> String {
          # What it reaches, beside others\n\n\
          ![Calls per second of Answerback, a plain relay, nats-server, Redis and gearmand](plot.svg)\n\n\
          Calls over loopback with lean clients, the same for every system: one read buffer, one write buffer. The systems take turns\n\
-         within each round; figures are medians of {:.0} rounds of {} s. *relay* forwards bytes and reads none: the limit.\n\
+         within each round; figures are medians of {} of {} s. *relay* forwards bytes and reads none: the limit.\n\
          A shape is requester connections x calls in flight on each : responder connections.\n{busy}\n\
          - machine: {}\n- beside: {}\n- command: `{}`\n\n\
          To repeat it on a quiet machine (16 minutes; peers that are not installed are left out):\n\n\
@@ -49,7 +49,10 @@ fn head(results: &Results) -> String {
          target/release/answerback-benches goals --json docs/benchmarks/results.json\n\
          target/release/answerback-benches report docs/benchmarks\n\
          ```\n",
-        results.number("rounds"),
+        match results.number("rounds") {
+            1.0 => "1 round".to_owned(),
+            rounds => format!("{rounds:.0} rounds"),
+        },
         results.number("seconds"),
         results.text("machine"),
         if versions.is_empty() { "nothing".to_owned() } else { versions.join("; ") },

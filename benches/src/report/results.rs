@@ -40,10 +40,6 @@ impl Results {
         self.value[name].as_array().map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
     pub(super) fn systems(&self) -> Vec<&str> {
         each_once(self.lines.iter().map(|line| line.system.as_str()))
     }
