@@ -310,7 +310,7 @@ fn count(
         told.all.store(streams.iter().map(|(_, bytes)| bytes / event_bytes).sum(), Ordering::Relaxed);
         publisher.unpark();
     }
-    match streams.iter().all(|(_, bytes)| (bytes % event_bytes) % ping_bytes == 0) {
+    match streams.iter().all(|(_, bytes)| (bytes % event_bytes).is_multiple_of(ping_bytes)) {
         true => Ok(()),
         false => Err("an event did not arrive whole".into()),
     }

@@ -14,16 +14,16 @@ const SCRATCH_BYTES: usize = 64 << 10;
 
 pub(crate) fn read_request(count: u64) -> Outcome<()> {
     let action = Name::new("user.get").map_err(|problem| format!("{problem:?}"))?;
-    read(Request::call(RequestId::truncated(1_234_567), action).into(), count)
+    read(&Request::call(RequestId::truncated(1_234_567), action).into(), count)
 }
 
 pub(crate) fn read_reply(count: u64) -> Outcome<()> {
     let id = DeliveryId::truncated(4_503_599_627_370_497);
-    read(Answer { id, error: None, part: false, seq: None }.into(), count)
+    read(&Answer { id, error: None, part: false, seq: None }.into(), count)
 }
 
 /// Through an inbox, as a server reads, and into its type.
-fn read(frame: ClientFrame<'_>, count: u64) -> Outcome<()> {
+fn read(frame: &ClientFrame<'_>, count: u64) -> Outcome<()> {
     let mut bytes = BytesMut::new();
     frame.write(&DATA, &mut bytes);
     let (mut scratch, mut inbox) = (Scratch::new(SCRATCH_BYTES), Inbox::new(FRAME_BYTES_DEFAULT));

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 const WIDTH: usize = 880;
 const PANEL_WIDTH: usize = 430;
-const NAMES_WIDTH: usize = 124;
+const NAMES_WIDTH: usize = 144;
 /// Room behind the longest bar for its figure.
 const FIGURE_WIDTH: usize = 76;
 const BAR_HEIGHT: usize = 18;
@@ -69,7 +69,8 @@ fn in_words(shape: &str) -> String {
     let numbers: Vec<&str> = shape.split(['x', ':']).collect();
     let [requesters, in_flight, responders] = numbers[..] else { return shape.to_owned() };
     let many = |count: &str, what: &str| if count == "1" { format!("1 {what}") } else { format!("{count} {what}s") };
-    format!("{}, {in_flight} in flight each, {}", many(requesters, "requester"), many(responders, "responder"))
+    let each = if requesters == "1" { "" } else { " each" };
+    format!("{}, {in_flight} in flight{each}, {}", many(requesters, "requester"), many(responders, "responder"))
 }
 
 #[cfg(test)]
@@ -83,6 +84,6 @@ mod tests {
         let results = Results::new(json!({ "measured": [line("answerback", 50.0), line("relay", 100.0)] })).unwrap();
         let svg = svg(&results);
         assert!(svg.contains("64 requesters, 4 in flight each, 8 responders"), "{svg}");
-        assert!(svg.contains("width=\"230.0\"") && svg.contains("width=\"115.0\""), "{svg}");
+        assert!(svg.contains("width=\"210.0\"") && svg.contains("width=\"105.0\""), "{svg}");
     }
 }
