@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
         data_bytes: 64,
         warmup: Duration::from_secs(1),
         counted: Duration::from_secs(arguments.seconds),
+        traced: false,
     };
     println!("{}", machine::headline());
     let mut table = Table::new("100 busy connections, alone and among idle ones", 0, &COLUMNS);
@@ -57,6 +58,21 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     println!("{table}");
     Ok(())
 }
+
+/// Bytes that each of `count` connections adds to a system that runs, and that do nothing but be there.
+pub(crate) fn resident_each(system: &dyn System, count: usize) -> Outcome<f64> {
+    let running = system.start()?;
+    // What the first connections make the system set up is not theirs alone.
+    let first = Responders::open(&*running, Role::Idle, FIRST, 0)?;
+    let before = resident(&*running)?.ok_or("the process is not known")?;
+    let rest = Responders::open(&*running, Role::Idle, count, 0)?;
+    let after = resident(&*running)?.ok_or("the process is not known")?;
+    drop((first, rest));
+    Ok((after as f64 - before as f64) / count as f64)
+}
+
+/// Connections that are there before memory is measured.
+const FIRST: usize = 100;
 
 const COLUMNS: [&str; 6] = ["idle", "B resident each", "RSS MiB", "calls/s of the busy", "p50 us", "p99 us"];
 

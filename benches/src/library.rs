@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     let mut table = Table::new(title, 2, &columns);
     for &shape in &arguments.shapes {
         let counted = Duration::from_secs_f64(arguments.seconds);
-        let plan = Plan { shape, data_bytes: arguments.size, warmup: WARMUP, counted };
+        let plan = Plan { shape, data_bytes: arguments.size, warmup: WARMUP, counted, traced: false };
         let mut samples: [Vec<Seen>; 3] = Default::default();
         for _ in 0..arguments.rounds {
             for ((sides, name), samples) in ALL.iter().zip(&mut samples) {

@@ -25,6 +25,12 @@ pub(crate) fn description() -> String {
     format!("{cores} cores, {processor}{memory}{kernel}")
 }
 
+/// What the machine had to do in the last minute, in processors; 0 if it is not told.
+pub(crate) fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
 fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -12,6 +12,8 @@
 //!  store   restarts, snapshots, empty again    the server in a process of its own, with a million requests
 //!  balancer  a hop through the balancer        a process of its own, beside HAProxy and nginx
 //!  hop     one hop more to the handler         servers that are linked, and a balancer, each a process of its own
+//!  goals   every goal of speed in one run      all of the above, in short
+//!  report  the page and the plot               from what `goals` has written down
 //!  strangers  a crowd at the port              the server in a process of its own, with keys
 //! ```
 
@@ -26,12 +28,15 @@ mod core_alone;
 mod durable;
 mod fanout;
 mod folder;
+mod goals;
 mod hop;
 mod idle;
 mod library;
 mod machine;
 mod matching;
+mod output;
 mod process;
+mod report;
 mod store;
 mod strangers;
 mod table;
@@ -60,6 +65,10 @@ enum Question {
     Core(core_alone::Arguments),
     /// End to end over loopback: calls per second and latencies, beside a relay that reads nothing
     Wire(wire::Arguments),
+    /// Every goal of speed, cost and scale: the figure, the goal, and whether it is reached; about 16 minutes
+    Goals(goals::Arguments),
+    /// docs/benchmarks: the page and the plot, from what `goals --json` has written
+    Report(report::Arguments),
     /// The client library beside clients written by hand: calls per second and latencies on the same server
     Client(library::Arguments),
     /// Memory of idle connections, and what they cost those that are busy
@@ -88,6 +97,8 @@ fn main() -> ExitCode {
         Question::Codec(arguments) => codec::run(&arguments),
         Question::Core(arguments) => core_alone::run(&arguments),
         Question::Wire(arguments) => wire::run(&arguments),
+        Question::Goals(arguments) => goals::run(&arguments),
+        Question::Report(arguments) => report::run(&arguments),
         Question::Client(arguments) => library::run(&arguments),
         Question::Idle(arguments) => idle::run(&arguments),
         Question::Fanout(arguments) => fanout::run(&arguments),

@@ -16,6 +16,8 @@ pub(crate) struct Usage {
     pub(crate) switches: u64,
     /// Bytes resident.
     pub(crate) resident_bytes: u64,
+    /// The most bytes that have been resident.
+    pub(crate) peak_bytes: u64,
     /// How often disks were told to make what they have permanent: by anybody on this machine, so keep it quiet.
     pub(crate) disk_flushes: u64,
 }
@@ -29,7 +31,13 @@ pub(crate) fn usage(id: u32) -> Outcome<Usage> {
     let resident_bytes =
         number_in(&format!("/proc/{id}/status"), "VmRSS:").ok_or("/proc/PID/status has no VmRSS")? << 10;
     let cpu_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Ok(Usage { cpu_seconds, switches: switches(id)?, resident_bytes, disk_flushes: disk_flushes() })
+    Ok(Usage {
+        cpu_seconds,
+        switches: switches(id)?,
+        resident_bytes,
+        peak_bytes: peak_bytes(id)?,
+        disk_flushes: disk_flushes(),
+    })
 }
 
 /// The most bytes of process `id` that have been resident.

@@ -10,7 +10,12 @@
 //! The gate does it for 8 seconds each. `SECONDS_LONG=60 cargo test -p answerback-tests --test whole` does it for a minute; a test that fails says
 //! its seed, and `SEED=…` runs it again with the same choices (the moments are the machine's).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says why"
+)]
 
 #[path = "../wire/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of the wire, which need more of it")]

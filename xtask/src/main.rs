@@ -4,6 +4,7 @@
 // A chore speaks to the person who started it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod instructions;
 mod named_tests;
 mod tidy;
 
@@ -18,6 +19,8 @@ const HELP: &str = "cargo xtask check [STEP]   the whole gate, or one step of it
   features  the library builds with each of its features and with none
   test      all tests, as README says: cargo test --workspace
   docs      the documentation builds without a warning
+  instructions  a call takes no more instructions than benches/instructions.txt says; needs valgrind, without it says so
+cargo xtask instructions record  makes what is counted now the record
 cargo xtask sim [SEEDS]     the simulation with this many seeds (default 20000)
 cargo xtask fuzz [SECONDS]  every fuzz target for this long (default 60); needs cargo-fuzz and a nightly toolchain";
 
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
             Some(step) => run_step(step),
             None => usage(),
         },
+        ["instructions"] => instructions::check(&root(), false),
+        ["instructions", "record"] => instructions::check(&root(), true),
         ["sim"] => simulate("20000"),
         ["sim", seeds] => simulate(seeds),
         ["fuzz"] => fuzz("60"),
@@ -64,6 +69,7 @@ const STEPS: &[Step] = &[
         name: "docs",
         run: || cargo_with("RUSTDOCFLAGS", "--deny warnings", &["doc", "--workspace", "--no-deps", "--locked"]),
     },
+    Step { name: "instructions", run: || instructions::check(&root(), false) },
 ];
 
 /// What a user may ask of the library `answerback`.

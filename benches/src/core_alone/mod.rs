@@ -38,6 +38,40 @@ enum Part {
     Crowds,
 }
 
+/// What the core alone shows of the goals of scale.
+pub(crate) struct Scale {
+    /// Bytes for a request of 200 B that waits among a million.
+    pub(crate) bytes_waiting: f64,
+    /// Time of a call through a queue of a million, against one through a queue of a hundred.
+    pub(crate) long_queue: f64,
+    /// Time of a call with 10,000 actions and 10,000 handlers, against one action and eight.
+    pub(crate) crowd: f64,
+}
+
+/// Measures it.
+pub(crate) fn scale() -> Outcome<Scale> {
+    // Memory comes first: what an earlier part has given back would hide in what this one takes.
+    let bytes_waiting = queues::wait_in_memory(MANY_WAITING)?.resident;
+    let budget = Duration::from_secs(1);
+    let long_queue = queues::through(MANY_WAITING, budget)?.ns / queues::through(100, budget)?.ns;
+    let crowd = time_many(10_000, 10_000, budget)? / time_many(1, 8, budget)?;
+    Ok(Scale { bytes_waiting, long_queue, crowd })
+}
+
+/// Requests that wait when there are many.
+const MANY_WAITING: usize = 1_000_000;
+
+/// Nanoseconds of a call with so many actions and handlers; each handler serves one action, actions have handlers in turn.
+fn time_many(actions: usize, handlers: usize, budget: Duration) -> Outcome<f64> {
+    let mut world = World::new();
+    let actions: Vec<String> = (0..actions).map(|index| format!("service-{}.action-{index}", index / 100)).collect();
+    for index in 0..handlers {
+        let handler = world.connect(&format!("handler-{index}"));
+        world.serve(handler, &actions[index % actions.len()], 64)?;
+    }
+    Ok(time_calls(&mut world, &actions, 64, budget)?.ns)
+}
+
 /// Runs the parts that were asked for and prints a table for each.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     println!("{}", machine::headline());

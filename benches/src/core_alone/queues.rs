@@ -20,6 +20,21 @@ const ACTION: &str = "user.get";
 pub(super) fn memory(count: usize) -> Outcome<Table> {
     let title = format!("memory of a waiting request with {MEMORY_DATA} B of data and a ttl");
     let mut table = Table::new(title, 0, &["waiting", "B counted", "B resident", "ns to enqueue"]);
+    let waiting = wait_in_memory(count)?;
+    table.row([grouped(count as f64), figures(waiting.counted), figures(waiting.resident), figures(waiting.ns)]);
+    Ok(table)
+}
+
+/// What a request costs that waits.
+pub(super) struct Waiting {
+    counted: f64,
+    /// Bytes that the kernel gave for each.
+    pub(super) resident: f64,
+    ns: f64,
+}
+
+/// Lets `count` requests wait and looks at what that took.
+pub(super) fn wait_in_memory(count: usize) -> Outcome<Waiting> {
     let mut world = World::new();
     let (resident, allocated) = (process::own_resident_bytes()?, allocations::so_far());
     let start = Stopwatch::start();
@@ -27,8 +42,7 @@ pub(super) fn memory(count: usize) -> Outcome<Table> {
     let ns = start.elapsed().as_nanos() as f64 / count as f64;
     let counted = allocations::so_far().live_since(allocated) as f64 / count as f64;
     let resident = process::own_resident_bytes()?.saturating_sub(resident) as f64 / count as f64;
-    table.row([grouped(count as f64), figures(counted), figures(resident), figures(ns)]);
-    Ok(table)
+    Ok(Waiting { counted, resident, ns })
 }
 
 /// Calls through a queue of `length`: each reply lets the oldest one out, and a new one joins at the end.

@@ -9,13 +9,14 @@
 //! one write. What differs between systems is the `Dialect`.
 
 mod nats;
-mod redis;
+pub(crate) mod redis;
 mod report;
 mod resp;
 
 use crate::Outcome;
 use crate::wire::answerback::Answerback;
 use crate::wire::frames::Asking;
+use crate::wire::kind::Programs;
 use crate::wire::shape::Shape;
 use crate::wire::system::{Running, System};
 use crate::wire::visit::{self, Plan};
@@ -25,7 +26,7 @@ use nats::Nats;
 use redis::Redis;
 use report::Report;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ impl Kind {
             let server = Answerback::new(&arguments.server, connections(arguments))?;
             Ok(Box::new(Durable { server, name, asking }))
         };
-        let redis = |stream| Redis { program: arguments.redis_server.clone(), what, stream };
+        let redis = |stream| Redis { program: arguments.redis_server.clone(), what, stream, on_disk: true };
         let nats = |synced| Nats { program: arguments.nats_server.clone(), what, synced };
         Ok(match (self, what) {
             (Self::Answerback, What::Send) => answerback("answerback", Asking::DurableSend)?,
@@ -142,10 +143,11 @@ impl Kind {
     }
 }
 
-/// The first line of what a program says about its version.
-fn version_of(program: &PathBuf) -> Option<String> {
+/// The first line, of those that are not empty, of what a program says about its version.
+pub(crate) fn version_of(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stderr(Stdio::null()).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
+    let said = String::from_utf8_lossy(&output.stdout);
+    Some(said.lines().find(|line| !line.trim().is_empty())?.to_owned())
 }
 
 /// Our own server, asked in one way.
@@ -167,6 +169,16 @@ impl System for Durable {
 
 /// Visits every system that is there with every load, and prints what was seen.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
+    let report = measure(arguments)?;
+    if arguments.json {
+        println!("{}", report.json());
+    } else {
+        println!("{}\n{report}", machine::headline());
+    }
+    report.failed()
+}
+
+fn measure(arguments: &Arguments) -> Outcome<Report> {
     let (kinds, versions) = kinds(arguments);
     process::allow_sockets(2 * connections(arguments) as u64 + 100)?;
     announce(arguments, kinds.len());
@@ -180,6 +192,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
                     data_bytes: size,
                     warmup: Duration::from_secs_f64(arguments.warmup),
                     counted: Duration::from_secs_f64(arguments.seconds),
+                    traced: false,
                 };
                 for _ in 0..arguments.rounds {
                     for system in &systems {
@@ -197,12 +210,33 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
             }
         }
     }
-    if arguments.json {
-        println!("{}", report.json());
-    } else {
-        println!("{}\n{report}", machine::headline());
-    }
-    report.failed()
+    Ok(report)
+}
+
+/// How many times as many durable requests a second the server does as JetStream with file storage and as Redis with a sync for each
+/// turn: medians over rounds, with 256 in flight.
+pub(crate) fn against_peers(
+    what: What,
+    server: ServerArguments,
+    programs: &Programs,
+    patience: (u32, f64),
+) -> Outcome<[Option<f64>; 2]> {
+    let arguments = Arguments {
+        server,
+        seconds: patience.1,
+        warmup: 0.5,
+        rounds: patience.0,
+        what: vec![what],
+        shapes: vec![Shape { requesters: 1, in_flight: 256, responders: 1 }],
+        sizes: vec![64],
+        systems: vec![Kind::Answerback, Kind::Jetstream, Kind::RedisList],
+        nats_server: programs.nats_server.clone(),
+        redis_server: programs.redis_server.clone(),
+        json: false,
+    };
+    let report = measure(&arguments)?;
+    report.failed()?;
+    Ok(["jetstream file, sync 2m", "redis list, fsync always"].map(|system| report.share_of_first(system)))
 }
 
 /// The systems that can be measured here, and their versions. Says of the others why they are left out.

@@ -13,14 +13,13 @@ use crate::Outcome;
 use crate::folder::Folder;
 use crate::process::Owned;
 use crate::wire::dialect::{Dialect, Heard};
-use crate::wire::frames::{digits, number};
+use crate::wire::frames::number;
+use crate::wire::peers::nats_line::{self, Head, Plain, Said, put};
 use crate::wire::system::{Opened, Role, Running, System};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// NATS as a system under test.
 pub(super) struct Nats {
@@ -36,9 +35,6 @@ struct Started {
     what: What,
     requesters: AtomicU64,
 }
-
-/// A greeting that takes longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Work leaves the stream when it is acknowledged.
 const STREAM: &str = r#"{"name":"W","subjects":["work"],"retention":"workqueue","storage":"file"}"#;
@@ -67,65 +63,12 @@ impl System for Nats {
         let settings = format!("listen: \"127.0.0.1:-1\"\njetstream {{ store_dir: {:?}{sync} }}\n", folder.path());
         let file = folder.path().join("nats.conf");
         std::fs::write(&file, settings)?;
-        let mut command = Command::new(&self.program);
-        let find = |line: &str| line.split_once("Listening for client connections on ")?.1.trim().parse().ok();
-        let (process, address) = Owned::start_by_error(command.arg("-c").arg(&file), find)?;
+        let (process, address) = nats_line::start(Command::new(&self.program).arg("-c").arg(&file))?;
         let mut line = Plain::connect(address)?;
         line.ask("$JS.API.STREAM.CREATE.W", STREAM)?;
         line.ask("$JS.API.CONSUMER.DURABLE.CREATE.W.C", CONSUMER)?;
         let requesters = AtomicU64::new(0);
         Ok(Box::new(Started { process, _folder: folder, address, what: self.what, requesters }))
-    }
-}
-
-/// A connection that waits for each answer, to set things up.
-struct Plain(BufReader<TcpStream>);
-
-impl Plain {
-    fn connect(address: SocketAddr) -> Outcome<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut line = Self(BufReader::new(stream));
-        line.say(
-            "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"rust\",\"version\":\"1\",\"protocol\":1}\r\n",
-        )?;
-        line.settle()?;
-        Ok(line)
-    }
-
-    fn say(&mut self, text: &str) -> Outcome<()> {
-        Ok(self.0.get_mut().write_all(text.as_bytes())?)
-    }
-
-    /// Waits until all that was said is done.
-    fn settle(&mut self) -> Outcome<()> {
-        self.say("PING\r\n")?;
-        self.until("PONG").map(drop)
-    }
-
-    fn until(&mut self, begin: &str) -> Outcome<String> {
-        loop {
-            let mut line = String::new();
-            if self.0.read_line(&mut line)? == 0 || line.starts_with("-ERR") {
-                return Err(format!("nats-server says {line:?} instead of {begin}").into());
-            }
-            if line.starts_with(begin) {
-                return Ok(line);
-            }
-        }
-    }
-
-    /// Asks for something that has to succeed.
-    fn ask(&mut self, subject: &str, data: &str) -> Outcome<()> {
-        self.say(&format!("SUB setup 9\r\nPUB {subject} setup {}\r\n{data}\r\n", data.len()))?;
-        let message = self.until("MSG setup")?;
-        let bytes = message.trim_end().rsplit(' ').next().and_then(|text| text.parse().ok()).ok_or("no length")?;
-        let mut answer = vec![0; bytes];
-        self.0.read_exact(&mut answer)?;
-        self.say("UNSUB 9\r\n")?;
-        let answer = String::from_utf8_lossy(&answer);
-        if answer.contains("\"error\"") { Err(format!("{subject}: {answer}").into()) } else { Ok(()) }
     }
 }
 
@@ -146,7 +89,7 @@ impl Running for Started {
         }
         // Nothing but the answer is on its way yet: work comes only when requesters begin.
         line.settle()?;
-        Ok((line.0.into_inner(), Box::new(speaker)))
+        Ok((line.into_stream(), Box::new(speaker)))
     }
 }
 
@@ -156,23 +99,6 @@ struct Speaker {
     /// Which requester this is.
     number: Vec<u8>,
     pings: u32,
-}
-
-/// A message's head.
-#[derive(Default)]
-struct Head<'b> {
-    subject: &'b [u8],
-    reply: &'b [u8],
-    bytes: usize,
-}
-
-/// Reads what follows `MSG `: subject, subscription, where to reply if anywhere, length.
-fn head(line: &[u8]) -> Head<'_> {
-    let mut words = line.split(|&byte| byte == b' ');
-    let (subject, _subscription) = (words.next().unwrap_or_default(), words.next());
-    let (third, fourth) = (words.next().unwrap_or_default(), words.next());
-    let (reply, bytes) = fourth.map_or((&b""[..], third), |bytes| (third, bytes));
-    Head { subject, reply, bytes: number(digits(bytes)) as usize }
 }
 
 impl Speaker {
@@ -194,21 +120,15 @@ impl Speaker {
 
 impl Dialect for Speaker {
     fn hear<'b>(&mut self, bytes: &'b [u8]) -> Outcome<Option<(Heard<'b>, usize)>> {
-        let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
-        let after_line = line + 2;
-        let Some(message) = bytes[..line].strip_prefix(b"MSG ") else {
-            if bytes.starts_with(b"-ERR") {
-                return Err(format!("nats-server says {}", String::from_utf8_lossy(&bytes[..line])).into());
+        let Some((said, length)) = nats_line::hear(bytes)? else { return Ok(None) };
+        Ok(Some(match said {
+            Said::Message { head, data } => (self.message(&head, data)?, length),
+            Said::Ping => {
+                self.pings += 1;
+                (Heard::Nothing, length)
             }
-            self.pings += u32::from(bytes.starts_with(b"PING"));
-            return Ok(Some((Heard::Nothing, after_line)));
-        };
-        let head = head(message);
-        let end = after_line + head.bytes;
-        if bytes.len() < end + 2 {
-            return Ok(None);
-        }
-        Ok(Some((self.message(&head, &bytes[after_line..end])?, end + 2)))
+            Said::Nothing => (Heard::Nothing, length),
+        }))
     }
 
     fn ask(&mut self, id: u64, data: &[u8], out: &mut Vec<u8>) {
@@ -237,12 +157,6 @@ impl Dialect for Speaker {
         for _ in 0..std::mem::take(&mut self.pings) {
             out.extend_from_slice(b"PONG\r\n");
         }
-    }
-}
-
-fn put(pieces: &[&[u8]], out: &mut Vec<u8>) {
-    for piece in pieces {
-        out.extend_from_slice(piece);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Redis as a broker, with every command on disk before it is answered (`appendonly yes`, `appendfsync always`).
+//! Redis as a broker, with every command on disk before it is answered (`appendonly yes`, `appendfsync always`). `wire` measures the
+//! same lists with nothing on disk.
 //!
 //! ```text
 //!  list     LPUSH work  ──► BLMPOP work COUNT 512              what is popped is gone: nothing is acknowledged
@@ -30,10 +31,12 @@ const AT_ONCE: &[u8] = b"512";
 const TRIES: usize = 10;
 
 /// Redis as a system under test.
-pub(super) struct Redis {
-    pub(super) program: PathBuf,
-    pub(super) what: What,
-    pub(super) stream: bool,
+pub(crate) struct Redis {
+    pub(crate) program: PathBuf,
+    pub(crate) what: What,
+    pub(crate) stream: bool,
+    /// Whether a command is on disk before it is answered; otherwise nothing is ever written.
+    pub(crate) on_disk: bool,
 }
 
 struct Started {
@@ -48,7 +51,11 @@ struct Started {
 
 impl System for Redis {
     fn name(&self) -> &'static str {
-        if self.stream { "redis stream, fsync always" } else { "redis list, fsync always" }
+        match (self.on_disk, self.stream) {
+            (false, _) => "redis",
+            (true, true) => "redis stream, fsync always",
+            (true, false) => "redis list, fsync always",
+        }
     }
 
     fn start(&self) -> Outcome<Box<dyn Running>> {
@@ -80,7 +87,8 @@ impl Redis {
         let folder = Folder::new()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = Command::new(&self.program);
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+        let appends = if self.on_disk { "yes" } else { "no" };
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", appends, "--appendfsync", "always"]);
         command.arg("--port").arg(port.to_string()).arg("--dir").arg(folder.path());
         let ready = |line: &str| line.contains("Ready to accept connections").then_some(());
         let (process, ()) = Owned::start(&mut command, ready)?;

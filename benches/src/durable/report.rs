@@ -93,6 +93,11 @@ impl Report {
         ]
     }
 
+    /// How many times as many the first system does as the one of this name, with the load that both have first.
+    pub(super) fn share_of_first(&self, system: &str) -> Option<f64> {
+        self.lines.iter().find(|line| line.system == system).and_then(|line| self.share_of(line))
+    }
+
     /// How many times as many the first system of this load does. The median over the rounds, because what was measured
     /// within the same seconds compares best.
     fn share_of(&self, line: &Line) -> Option<f64> {

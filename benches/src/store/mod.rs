@@ -58,6 +58,13 @@ impl Arguments {
     }
 }
 
+/// What is left of the calls a second when snapshots are made each second.
+pub(crate) fn kept_with_snapshots(server_binary: Option<PathBuf>, (rounds, seconds): (u32, f64)) -> Outcome<f64> {
+    let only = Some(PartOfIt::Snapshots);
+    let (count, size) = (1_000_000, 200);
+    snapshots::kept(&Arguments { server_binary, count, ten_million: false, size, seconds, rounds, only })
+}
+
 /// Measures the parts that are asked for.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     println!("{}", machine::headline());

@@ -26,10 +26,45 @@ const SHAPES: [Shape; 2] =
 
 const INTERVALS: [&str; 2] = ["1s", "0ms"];
 
+/// What was seen of the two servers: samples of each, and the snapshots of the first.
+struct Compared {
+    samples: Vec<(Shape, [Vec<Sample>; 2])>,
+    snapshots: Vec<Round>,
+}
+
 /// The table.
 pub(super) fn measure(arguments: &Arguments) -> Outcome<String> {
-    let count = arguments.count();
-    let step = count / CHANGED_IN / STEPS_PER_SECOND;
+    let compared = compare(arguments, &SHAPES)?;
+    let title = format!(
+        "calls while {} of {} queued sends change each second",
+        grouped((step(arguments) * STEPS_PER_SECOND) as f64),
+        grouped(arguments.count() as f64)
+    );
+    let mut table = Table::new(title, 2, &["shape", "snapshots", "calls/s", "p50 us", "p99 us", "p99.9 us"]);
+    for (shape, samples) in &compared.samples {
+        for (interval, samples) in INTERVALS.iter().zip(samples) {
+            let name = if *interval == "0ms" { "at the end" } else { "every second" };
+            table.row(row(*shape, name, samples));
+        }
+    }
+    Ok(format!("{table}\n{}", told(&compared.snapshots)))
+}
+
+/// What is left of the calls a second with many connections when snapshots are made each second: the median of the rounds.
+pub(super) fn kept(arguments: &Arguments) -> Outcome<f64> {
+    let compared = compare(arguments, &SHAPES[1..])?;
+    let (_, [with, without]) = compared.samples.first().ok_or("nothing was measured")?;
+    let pairs = with.iter().zip(without).map(|(with, without)| with.calls_per_second / without.calls_per_second);
+    Ok(median(&mut pairs.collect::<Vec<_>>()))
+}
+
+/// How many requests of the queue change at once.
+fn step(arguments: &Arguments) -> u64 {
+    arguments.count() / CHANGED_IN / STEPS_PER_SECOND
+}
+
+fn compare(arguments: &Arguments, shapes: &[Shape]) -> Outcome<Compared> {
+    let (count, step) = (arguments.count(), step(arguments));
     let sites = [Site::new(arguments, INTERVALS[0])?, Site::new(arguments, INTERVALS[1])?];
     let servers = [sites[0].start()?, sites[1].start()?];
     for server in &servers {
@@ -37,28 +72,19 @@ pub(super) fn measure(arguments: &Arguments) -> Outcome<String> {
     }
     // The first snapshot has everything in it; what is measured are the ones after it.
     servers[0].wait_until("answerback_snapshot_items", |items| items >= count as f64)?;
-    let title = format!(
-        "calls while {} of {} queued sends change each second",
-        grouped((step * STEPS_PER_SECOND) as f64),
-        grouped(count as f64)
-    );
-    let mut table = Table::new(title, 2, &["shape", "snapshots", "calls/s", "p50 us", "p99 us", "p99.9 us"]);
-    let mut rounds = Vec::new();
-    for shape in SHAPES {
+    let mut compared = Compared { samples: Vec::new(), snapshots: Vec::new() };
+    for &shape in shapes {
         let mut samples = [Vec::new(), Vec::new()];
         for _ in 0..arguments.rounds {
             for (server, samples) in servers.iter().zip(&mut samples) {
                 let (sample, seen) = visit(server, arguments, shape, step)?;
                 samples.push(sample);
-                rounds.extend(seen);
+                compared.snapshots.extend(seen);
             }
         }
-        for (interval, samples) in INTERVALS.iter().zip(&samples) {
-            let name = if *interval == "0ms" { "at the end" } else { "every second" };
-            table.row(row(shape, name, samples));
-        }
+        compared.samples.push((shape, samples));
     }
-    Ok(format!("{table}\n{}", told(&rounds)))
+    Ok(compared)
 }
 
 /// What a round of snapshots was.
@@ -94,7 +120,7 @@ fn row(shape: Shape, name: &str, samples: &[Sample]) -> [String; 6] {
 /// Calls beside a queue that changes, and the mean of the snapshots in that time, if there were any.
 fn visit(server: &Server, arguments: &Arguments, shape: Shape, step: u64) -> Outcome<(Sample, Option<Round>)> {
     let counted = Duration::from_secs_f64(arguments.seconds);
-    let plan = Plan { shape, data_bytes: 64, warmup: Duration::from_secs(1), counted };
+    let plan = Plan { shape, data_bytes: 64, warmup: Duration::from_secs(1), counted, traced: false };
     let stop = AtomicBool::new(false);
     let before = figures_of(server)?;
     let sample = std::thread::scope(|scope| {

@@ -2,6 +2,7 @@
 
 use super::ServerArguments;
 use super::frames::{ACTION, Asking, Frames};
+use super::sealed::Seal;
 use super::system::{Opened, Role, Running, System};
 use crate::Outcome;
 use crate::folder::Folder;
@@ -9,6 +10,7 @@ use crate::process::Owned;
 use answerback_protocol::envelope::Envelope;
 use answerback_protocol::frames::{Hello, Serve};
 use answerback_protocol::limits::{FRAME_BYTES_DEFAULT, PREFIX_BYTES, SERVER_EXTRA_BYTES};
+use answerback_protocol::sealed::Key;
 use answerback_protocol::{ClientFrame, Name, ServerFrame, SessionId};
 use bytes::BytesMut;
 use std::io::{Read, Write};
@@ -42,6 +44,8 @@ pub(crate) struct Started {
     _data: Option<Folder>,
     address: SocketAddr,
     asking: Asking,
+    /// What connections are sealed with, if they are.
+    key: Option<Key>,
 }
 
 impl Answerback {
@@ -81,15 +85,26 @@ impl Answerback {
 
     /// Starts it, or finds it running.
     pub(crate) fn launch(&self) -> Outcome<Started> {
+        self.launch_with(None)
+    }
+
+    /// The same with a key that all clients must hold.
+    pub(crate) fn launch_with(&self, key: Option<Key>) -> Outcome<Started> {
         match self {
-            Self::At(address) => Ok(Started::at(*address)),
+            Self::At(address) => Ok(Started { key, ..Started::at(*address) }),
             Self::Program { program, connections } => {
                 let data = Folder::new()?;
                 let mut command = Command::new(program);
                 command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--log", "warn"]);
-                command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir").arg(data.path());
+                command.arg("--max-connections").arg(connections.to_string()).arg("--data-dir");
+                command.arg(data.path().join("data"));
+                if let Some(key) = &key {
+                    let file = data.path().join("key");
+                    answerback_keys::file::create_key_file(&file, &[], key)?;
+                    command.arg("--key-file").arg(file);
+                }
                 let (process, address) = Owned::start(&mut command, listening_at)?;
-                Ok(Started { process: Some(process), _data: Some(data), address, asking: Asking::Call })
+                Ok(Started { process: Some(process), _data: Some(data), address, asking: Asking::Call, key })
             }
         }
     }
@@ -98,7 +113,7 @@ impl Answerback {
 impl Started {
     /// A server that listens there, in a process that somebody else owns.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { process: None, _data: None, address, asking: Asking::Call }
+        Self { process: None, _data: None, address, asking: Asking::Call, key: None }
     }
 
     /// Makes its requesters ask in another way.
@@ -130,31 +145,69 @@ impl Running for Started {
         let session = SessionId::new(u128::from(std::process::id()) << 64 | u128::from(number));
         let name = if role == Role::Requester { "requester" } else { "responder" };
         let hello = Hello { protocol: (1, 1), name: name.into(), session, agent: None, node: None };
-        exchange(&mut stream, &hello.into(), "welcome")?;
+        let mut seal = self.key.as_ref().map(|key| Seal::open(&mut stream, key)).transpose()?;
+        exchange(&mut stream, &mut seal, &hello.into(), "welcome")?;
         if role == Role::Responder {
             let action = Name::new(ACTION).map_err(|problem| format!("{problem:?}"))?;
-            exchange(&mut stream, &Serve { action, credit: CREDIT }.into(), "serving")?;
+            exchange(&mut stream, &mut seal, &Serve { action, credit: CREDIT }.into(), "serving")?;
         }
-        Ok((stream, Box::new(Frames::asking(self.asking))))
+        Ok((stream, Box::new(Frames::new(self.asking, seal))))
     }
 }
 
 /// Says something and waits for the answer that is due.
-fn exchange(stream: &mut TcpStream, frame: &ClientFrame<'_>, expected: &str) -> Outcome<()> {
+fn exchange(stream: &mut TcpStream, seal: &mut Option<Seal>, frame: &ClientFrame<'_>, expected: &str) -> Outcome<()> {
     let mut out = BytesMut::new();
     frame.write(&[], &mut out);
-    stream.write_all(&out)?;
-    let mut bytes = vec![0; PREFIX_BYTES];
-    stream.read_exact(&mut bytes)?;
-    let envelope = Envelope::peek(&bytes, FRAME_BYTES_DEFAULT + SERVER_EXTRA_BYTES)
-        .map_err(|error| format!("not a frame: {error:?}"))?
-        .ok_or("a frame without lengths")?;
-    bytes.resize(envelope.total(), 0);
-    stream.read_exact(&mut bytes[PREFIX_BYTES..])?;
-    let head = &bytes[PREFIX_BYTES..envelope.data_at()];
+    let frame = match seal {
+        Some(seal) => exchange_sealed(stream, seal, &out)?,
+        None => exchange_plain(stream, &out)?,
+    };
+    let head = head(&frame)?.ok_or("half a frame")?.0;
     let answer = ServerFrame::read(head).map_err(|error| format!("{expected} expected: {error}"))?;
     if answer.kind() == expected {
         return Ok(());
     }
     Err(format!("{expected} expected, and the server says {}", String::from_utf8_lossy(head).escape_debug()).into())
+}
+
+fn exchange_plain(stream: &mut TcpStream, out: &[u8]) -> Outcome<Vec<u8>> {
+    stream.write_all(out)?;
+    let mut bytes = vec![0; PREFIX_BYTES];
+    stream.read_exact(&mut bytes)?;
+    let total = envelope(&bytes)?.ok_or("a frame without lengths")?.total();
+    bytes.resize(total, 0);
+    stream.read_exact(&mut bytes[PREFIX_BYTES..])?;
+    Ok(bytes)
+}
+
+fn exchange_sealed(stream: &mut TcpStream, seal: &mut Seal, out: &[u8]) -> Outcome<Vec<u8>> {
+    seal.put(out)?;
+    let count = seal.to_write().len();
+    stream.write_all(seal.to_write())?;
+    seal.written(count);
+    let mut bytes = [0; 4 << 10];
+    loop {
+        if let Some((_, total)) = head(seal.frames())? {
+            let frame = seal.frames()[..total].to_vec();
+            seal.taken(total);
+            return Ok(frame);
+        }
+        let count = stream.read(&mut bytes)?;
+        if count == 0 {
+            return Err("the server closed the connection during the greeting".into());
+        }
+        seal.take(&bytes[..count])?;
+    }
+}
+
+/// The head of the first frame and how long that frame is, once it is whole.
+fn head(bytes: &[u8]) -> Outcome<Option<(&[u8], usize)>> {
+    let envelope = envelope(bytes)?.filter(|envelope| envelope.total() <= bytes.len());
+    Ok(envelope.map(|envelope| (&bytes[PREFIX_BYTES..envelope.data_at()], envelope.total())))
+}
+
+fn envelope(bytes: &[u8]) -> Outcome<Option<Envelope>> {
+    let limit = FRAME_BYTES_DEFAULT + SERVER_EXTRA_BYTES;
+    Envelope::peek(bytes, limit).map_err(|error| format!("not a frame: {error:?}").into())
 }

@@ -1,5 +1,6 @@
 //! The language of a system, as far as a lean client needs it.
 
+use super::sealed::Seal;
 use crate::Outcome;
 
 /// Speaks on one connection.
@@ -16,6 +17,11 @@ pub(crate) trait Dialect: Send {
     /// All that one read brought has been heard, or the first calls have been made. What else there is to say, such as
     /// acknowledgements, is written now.
     fn end_of_batch(&mut self, out: &mut Vec<u8>);
+
+    /// The channel that was made for this connection, if it is sealed. Asked for once.
+    fn take_seal(&mut self) -> Option<Seal> {
+        None
+    }
 }
 
 /// What was heard.

@@ -5,6 +5,7 @@
 //! The relay is spoken to in the same way: the responder then hears requests where it would hear deliveries.
 
 use super::dialect::{Dialect, Heard};
+use super::sealed::Seal;
 use crate::Outcome;
 use answerback_protocol::envelope::Envelope;
 use answerback_protocol::limits::{
@@ -53,6 +54,7 @@ impl Asking {
 #[derive(Default)]
 pub(super) struct Frames {
     asking: Asking,
+    seal: Option<Seal>,
     /// Replies heard on this connection.
     replies: u64,
     acked: u64,
@@ -92,12 +94,22 @@ impl Dialect for Frames {
             self.not_acked_since = Some(Instant::now());
         }
     }
+
+    fn take_seal(&mut self) -> Option<Seal> {
+        self.seal.take()
+    }
 }
 
 impl Frames {
     /// Asks in this way.
-    pub(super) fn asking(asking: Asking) -> Self {
-        Self { asking, ..Self::default() }
+    #[cfg(test)]
+    fn asking(asking: Asking) -> Self {
+        Self::new(asking, None)
+    }
+
+    /// Asks in this way, over this channel if there is one.
+    pub(super) fn new(asking: Asking, seal: Option<Seal>) -> Self {
+        Self { asking, seal, ..Self::default() }
     }
 
     fn understand<'b>(&mut self, head: &'b [u8], data: &'b [u8]) -> Outcome<Heard<'b>> {

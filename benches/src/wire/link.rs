@@ -1,6 +1,7 @@
 //! One connection of a lean client: what one read brings is taken in at once, and all that it leads to is one write.
 
 use super::dialect::{Dialect, Heard};
+use super::sealed::Seal;
 use super::system::Opened;
 use crate::Outcome;
 use mio::net::TcpStream;
@@ -14,6 +15,7 @@ pub(super) const SCRATCH_BYTES: usize = 256 << 10;
 pub(crate) struct Link {
     stream: TcpStream,
     pub(super) dialect: Box<dyn Dialect>,
+    seal: Option<Seal>,
     /// The beginning of a message whose end has not come.
     rest: Vec<u8>,
     pub(super) out: Vec<u8>,
@@ -23,7 +25,7 @@ pub(crate) struct Link {
 
 /// How a link stands after a read.
 #[derive(PartialEq)]
-enum After {
+pub(super) enum After {
     /// More may be there.
     Read,
     /// Nothing more is there; the next event will say.
@@ -34,12 +36,13 @@ enum After {
 
 impl Link {
     /// Makes an opened connection one that does not block, known to `registry` by its index.
-    pub(super) fn new((stream, dialect): Opened, index: usize, registry: &Registry) -> Outcome<Self> {
+    pub(super) fn new((stream, mut dialect): Opened, index: usize, registry: &Registry) -> Outcome<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, dialect, rest: Vec::new(), out: Vec::new(), written: 0 })
+        let seal = dialect.take_seal();
+        Ok(Self { stream, dialect, seal, rest: Vec::new(), out: Vec::new(), written: 0 })
     }
 
     /// Reads all that is there and writes once for each read. `false` if the other side has closed.
@@ -58,7 +61,8 @@ impl Link {
         }
     }
 
-    fn read(
+    /// Reads once and writes once.
+    pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
         act: &mut impl FnMut(Heard<'_>, &mut dyn Dialect, &mut Vec<u8>) -> Outcome<()>,
@@ -75,13 +79,17 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(After::Read),
             Err(error) => return Err(error.into()),
         };
-        let (filled, mut at) = (kept + count, 0);
-        while let Some((heard, length)) = self.dialect.hear(&scratch[at..filled])? {
-            at += length;
-            act(heard, &mut *self.dialect, &mut self.out)?;
+        let filled = kept + count;
+        let hear = &mut |bytes: &[u8]| hear_all(bytes, &mut *self.dialect, &mut self.out, act);
+        if let Some(seal) = &mut self.seal {
+            seal.take(&scratch[..filled])?;
+            let heard = hear(seal.frames())?;
+            seal.taken(heard);
+        } else {
+            let heard = hear(&scratch[..filled])?;
+            self.rest.clear();
+            self.rest.extend_from_slice(&scratch[heard..filled]);
         }
-        self.rest.clear();
-        self.rest.extend_from_slice(&scratch[at..filled]);
         self.dialect.end_of_batch(&mut self.out);
         self.flush()?;
         // A read that did not fill the room has emptied the socket; what comes later makes a new event.
@@ -90,16 +98,48 @@ impl Link {
 
     /// Writes what there is to write, as far as the socket takes it.
     pub(super) fn flush(&mut self) -> Outcome<()> {
-        while self.written < self.out.len() {
-            match self.stream.write(&self.out[self.written..]) {
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+        if let Some(seal) = &mut self.seal {
+            if !self.out.is_empty() {
+                seal.put(&self.out)?;
+                self.out.clear();
             }
+            while !seal.to_write().is_empty() {
+                let Some(count) = write(&mut self.stream, seal.to_write())? else { return Ok(()) };
+                seal.written(count);
+            }
+            return Ok(());
+        }
+        while self.written < self.out.len() {
+            let Some(count) = write(&mut self.stream, &self.out[self.written..])? else { return Ok(()) };
+            self.written += count;
         }
         self.out.clear();
         self.written = 0;
         Ok(())
+    }
+}
+
+/// Hears every message that is whole, and gives how many bytes they were.
+fn hear_all(
+    bytes: &[u8],
+    dialect: &mut dyn Dialect,
+    out: &mut Vec<u8>,
+    act: &mut impl FnMut(Heard<'_>, &mut dyn Dialect, &mut Vec<u8>) -> Outcome<()>,
+) -> Outcome<usize> {
+    let mut at = 0;
+    while let Some((heard, length)) = dialect.hear(&bytes[at..])? {
+        at += length;
+        act(heard, dialect, out)?;
+    }
+    Ok(at)
+}
+
+/// How much the socket took, or nothing when it takes no more now.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> Outcome<Option<usize>> {
+    match stream.write(bytes) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Some(0)),
+        Err(error) => Err(error.into()),
     }
 }

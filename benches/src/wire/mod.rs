@@ -10,16 +10,21 @@
 pub(crate) mod answerback;
 pub(crate) mod dialect;
 pub(crate) mod frames;
+pub(crate) mod kind;
 mod link;
+pub(crate) mod peers;
 pub(crate) mod relay;
-mod report;
+pub(crate) mod report;
 pub(crate) mod requesters;
 pub(crate) mod responders;
+pub(crate) mod sealed;
 pub(crate) mod shape;
 pub(crate) mod system;
+mod tracer;
 pub(crate) mod visit;
 
-use crate::{Outcome, machine, process};
+use crate::{Outcome, machine, output, process};
+use kind::{Kind, Programs};
 use report::Report;
 use shape::Shape;
 use std::net::SocketAddr;
@@ -48,24 +53,20 @@ pub(crate) struct Arguments {
     #[arg(long = "size", default_values_t = [64, 1 << 10, 64 << 10])]
     sizes: Vec<usize>,
     /// Which systems take turns; the first is compared with each of the others. All when none is named
-    #[arg(long = "system", value_enum, default_values = ["answerback", "relay"])]
+    #[arg(long = "system", value_enum)]
     systems: Vec<Kind>,
-    /// Print JSON instead of a table
+    #[command(flatten)]
+    programs: Programs,
+    /// Count system calls too, with strace, in one more visit to each
     #[arg(long)]
-    json: bool,
-}
-
-/// The systems that can be measured. A further one is a name here, a line in `systems` and a file of its own.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Kind {
-    /// The server of this repository
-    Answerback,
-    /// Forwards bytes and reads none: the limit
-    Relay,
+    system_calls: bool,
+    /// Also write every sample of every round to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// Which server is measured.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(crate) struct ServerArguments {
     /// The server to start; by default the one beside this program
     #[arg(long)]
@@ -83,47 +84,57 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Visits every system with every shape and size, and prints what was seen.
+/// Visits every system that is there with every shape and size, and prints what was seen.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
-    let systems = systems(arguments)?;
-    process::allow_sockets(2 * connections(arguments) as u64 + 100)?;
-    let mut report = Report::new(systems.iter().map(|system| system.name()).collect());
+    let asked = if arguments.systems.is_empty() { &Kind::COMPARED[..] } else { &arguments.systems };
+    let (kinds, versions) = kind::installed(asked, &arguments.programs);
+    let connections = connections(arguments);
+    process::allow_sockets(2 * connections as u64 + 100)?;
+    let system = |kind: &Kind| kind.system(&arguments.server, &arguments.programs, connections);
+    let systems: Vec<_> = kinds.iter().map(system).collect::<Outcome<_>>()?;
+    let mut report = Report::new(versions);
     announce(arguments, systems.len());
     for &size in &arguments.sizes {
         for &shape in &arguments.shapes {
-            for _ in 0..arguments.rounds {
-                for system in &systems {
-                    let plan = Plan {
-                        shape,
-                        data_bytes: size,
-                        warmup: Duration::from_secs_f64(arguments.warmup),
-                        counted: Duration::from_secs_f64(arguments.seconds),
-                    };
-                    let running = system.start()?;
-                    let sample = visit::visit(&*running, &plan)
-                        .map_err(|error| format!("{}, {shape}, {size} B: {error}", system.name()))?;
-                    report.add(system.name(), shape, size, sample);
-                }
+            let plan = Plan {
+                shape,
+                data_bytes: size,
+                warmup: Duration::from_secs_f64(arguments.warmup),
+                counted: Duration::from_secs_f64(arguments.seconds),
+                traced: false,
+            };
+            take_turns(&systems, &plan, arguments.rounds, &mut report)?;
+            if arguments.system_calls {
+                count_system_calls(&systems, &plan, &mut report)?;
             }
         }
     }
-    if arguments.json {
-        println!("{}", report.json());
-    } else {
-        println!("{}\n{}", machine::headline(), report.table());
+    println!("{}\n{report}", machine::headline());
+    arguments.json.as_deref().map_or(Ok(()), |file| output::write_json(file, &report.json()))
+}
+
+/// Visits each system once in every round.
+pub(crate) fn take_turns(systems: &[Box<dyn System>], plan: &Plan, rounds: u32, report: &mut Report) -> Outcome<()> {
+    for _ in 0..rounds {
+        for system in systems {
+            report.add(system.name(), plan.shape, plan.data_bytes, visit_once(&**system, plan)?);
+        }
     }
     Ok(())
 }
 
-fn systems(arguments: &Arguments) -> Outcome<Vec<Box<dyn System>>> {
-    let connections = connections(arguments);
-    let system = |kind: &Kind| -> Outcome<Box<dyn System>> {
-        Ok(match kind {
-            Kind::Answerback => Box::new(answerback::Answerback::new(&arguments.server, connections)?),
-            Kind::Relay => Box::new(relay::Relay),
-        })
-    };
-    arguments.systems.iter().map(system).collect()
+/// Visits each system once more, with its system calls counted.
+pub(crate) fn count_system_calls(systems: &[Box<dyn System>], plan: &Plan, report: &mut Report) -> Outcome<()> {
+    for system in systems {
+        let sample = visit_once(&**system, &Plan { traced: true, ..*plan })?;
+        report.add_system_calls(system.name(), plan.shape, plan.data_bytes, sample.system_calls);
+    }
+    Ok(())
+}
+
+fn visit_once(system: &dyn System, plan: &Plan) -> Outcome<visit::Sample> {
+    let seen = system.start().and_then(|running| visit::visit(&*running, plan));
+    seen.map_err(|error| format!("{}, {}, {} B: {error}", system.name(), plan.shape, plan.data_bytes).into())
 }
 
 /// Connections of the largest shape.

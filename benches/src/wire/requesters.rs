@@ -1,8 +1,9 @@
 //! All requester connections, on one thread: each always has as many calls in flight as the shape says.
 
-use super::dialect::Heard;
-use super::link::{Link, SCRATCH_BYTES};
+use super::dialect::{Dialect, Heard};
+use super::link::{After, Link, SCRATCH_BYTES};
 use super::system::{Role, Running};
+use super::tracer::Tracer;
 use super::visit::{Counted, Plan, Sample};
 use crate::Outcome;
 use crate::process::{self, Usage};
@@ -66,11 +67,13 @@ impl Requesters {
         self.turn_for(plan.warmup)?;
         self.calls.latencies.reset();
         let counts = |calls: &Calls| (calls.answered, handled.load(Ordering::Relaxed));
+        let tracer = process.filter(|_| plan.traced).map(Tracer::attach).transpose()?;
         let (before, counted, begin) = (usage_of(process)?, counts(&self.calls), Instant::now());
         self.turn_for(plan.counted)?;
         let (elapsed, now, after) = (begin.elapsed(), counts(&self.calls), usage_of(process)?);
         let calls = Counted { answered: now.0 - counted.0, handled: now.1 - counted.1, elapsed };
-        let sample = Sample::new(&self.calls.latencies, calls, before.zip(after));
+        let mut sample = Sample::new(&self.calls.latencies, calls, before.zip(after));
+        sample.system_calls = tracer.map(Tracer::end).transpose()?.map(|all| all as f64 / calls.answered.max(1) as f64);
         self.finish()?;
         Ok(sample)
     }
@@ -100,21 +103,18 @@ impl Requesters {
             return Err(format!("no answer for {} s; {} calls wait", SILENCE.as_secs(), self.calls.waiting).into());
         }
         for event in &self.events {
-            let now = self.calls.now();
             let Some(link) = self.links.get_mut(event.token().0) else { continue };
-            let open = link.turn(&mut self.scratch, |heard, dialect, out| {
-                let next = match heard {
-                    Heard::Answer { id, data_bytes } => self.calls.take_answer(id, data_bytes, now)?,
-                    Heard::Accepted { id } => self.calls.take(id, now),
-                    Heard::Call { .. } | Heard::Nothing => None,
-                };
-                if let Some(id) = next {
-                    dialect.ask(id, &self.calls.data, out);
+            link.flush()?;
+            loop {
+                // Looked at for each read, not for each event: large answers take many reads, and the calls made after the first of
+                // them may be answered in the same event.
+                let now = self.calls.now();
+                let calls = &mut self.calls;
+                match link.read(&mut self.scratch, &mut |heard, dialect, out| calls.hear(heard, dialect, out, now))? {
+                    After::Read => {}
+                    After::Drained => break,
+                    After::Closed => return Err("the connection of a requester was closed".into()),
                 }
-                Ok(())
-            })?;
-            if !open {
-                return Err("the connection of a requester was closed".into());
             }
         }
         Ok(())
@@ -145,6 +145,19 @@ impl Calls {
         self.made_at[id as usize] = self.now();
         self.waiting += 1;
         link.dialect.ask(id, &self.data, &mut link.out);
+    }
+
+    /// Takes in what was heard, and makes the call that takes its place.
+    fn hear(&mut self, heard: Heard<'_>, dialect: &mut dyn Dialect, out: &mut Vec<u8>, now: u64) -> Outcome<()> {
+        let next = match heard {
+            Heard::Answer { id, data_bytes } => self.take_answer(id, data_bytes, now)?,
+            Heard::Accepted { id } => self.take(id, now),
+            Heard::Call { .. } | Heard::Nothing => None,
+        };
+        if let Some(id) = next {
+            dialect.ask(id, &self.data, out);
+        }
+        Ok(())
     }
 
     /// Takes an answer in, and gives the id of the call that takes its place.

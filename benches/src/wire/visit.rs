@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) warmup: Duration,
     /// Time of the part that counts.
     pub(crate) counted: Duration,
+    /// Whether system calls are counted. That slows the system down, so nothing else of such a visit counts.
+    pub(crate) traced: bool,
 }
 
 /// What a visit saw.
@@ -37,6 +39,8 @@ pub(crate) struct Sample {
     pub(crate) p999_us: f64,
     /// What the system used, if its process is known.
     pub(crate) cost: Option<Cost>,
+    /// System calls of the system for each call, if they were counted.
+    pub(crate) system_calls: Option<f64>,
 }
 
 /// What happened in the time that counts.
@@ -61,6 +65,8 @@ pub(crate) struct Cost {
     pub(crate) flushes_per_call: f64,
     /// MiB resident at the end.
     pub(crate) resident_mib: f64,
+    /// The most MiB that were resident since it was started.
+    pub(crate) peak_mib: f64,
 }
 
 impl Sample {
@@ -75,6 +81,7 @@ impl Sample {
             p99_us: us(0.99),
             p999_us: us(0.999),
             cost: usage.map(|(before, after)| Cost::new(before, after, answered.max(1) as f64)),
+            system_calls: None,
         }
     }
 }
@@ -86,6 +93,7 @@ impl Cost {
             switches_per_call: (after.switches - before.switches) as f64 / calls,
             flushes_per_call: (after.disk_flushes - before.disk_flushes) as f64 / calls,
             resident_mib: after.resident_bytes as f64 / f64::from(1 << 20),
+            peak_mib: after.peak_bytes as f64 / f64::from(1 << 20),
         }
     }
 }
