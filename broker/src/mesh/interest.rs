@@ -13,6 +13,7 @@ use answerback_protocol::frames::{Course, Event, Subscribe, Unsubscribe};
 use answerback_protocol::limits::BEEN_MAX;
 use answerback_protocol::names::Pattern;
 use answerback_protocol::{NodeId, Payload, RequestId, Text};
+use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -164,14 +165,19 @@ impl Broker {
     /// An event that another server passes on.
     pub(super) fn event_came(&mut self, event: &Event<'_>, data: &Payload) {
         let Some(course) = event.course.as_deref() else { return };
-        // For a group it comes apart from that for everybody.
-        let group = event.group.as_ref().map_or(0, |group| crate::dispatch::mix(group.len() as u64 + 1));
-        if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(course.cast.get() ^ group) {
+        let number = course.cast.get() ^ self.apart(event.group.as_deref());
+        if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(number) {
             return;
         }
         self.mesh.events.came += 1;
         let from: Arc<str> = Arc::from(event.from.as_str());
         self.emit_on(event.topic.as_str(), &from, data, event.group.as_deref(), course);
+    }
+
+    /// An event comes once for everybody and once for each group, all under one number. This tells them apart.
+    fn apart(&self, group: Option<&str>) -> u64 {
+        let seed = self.settings.secrets.tables;
+        group.map_or(0, |group| SipHasher13::new_with_keys(seed, 0).hash(group.as_bytes()))
     }
 
     /// Counts events, so that the members of a group take turns.
