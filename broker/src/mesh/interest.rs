@@ -7,6 +7,7 @@
 use super::Link;
 use crate::broker::Broker;
 use crate::input::ConnectionId;
+use crate::rights::is_reserved;
 use crate::session::Session;
 use crate::tables::Key;
 use answerback_protocol::frames::{Course, Event, Subscribe, Unsubscribe};
@@ -165,6 +166,10 @@ impl Broker {
     /// An event that another server passes on.
     pub(super) fn event_came(&mut self, event: &Event<'_>, data: &Payload) {
         let Some(course) = event.course.as_deref() else { return };
+        if is_reserved(event.topic.as_str()) {
+            // Those are the word of each server alone. Nobody has asked another one for them.
+            return;
+        }
         let number = course.cast.get() ^ self.apart(event.group.as_deref());
         if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(number) {
             return;

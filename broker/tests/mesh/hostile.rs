@@ -35,3 +35,16 @@ fn each_group_gets_an_event_whatever_its_name() {
         "#,
     );
 }
+
+/// A server said an event of the broker's own, and clients took it for the word of their server.
+#[test]
+fn no_server_speaks_for_the_broker_of_another() {
+    with_bad(
+        r#"
+        ear@A > {"type":"subscribe","topic":"$server.draining"}
+        ear@A < {"type":"subscribed"}
+        bad@A > {"type":"event","topic":"$server.draining","from":"x","course":{"cast":7,"hops":1,"been":[99]}} {}
+        ear@A .
+        "#,
+    );
+}
