@@ -43,6 +43,7 @@ use crate::session::Session;
 use crate::settings::Limits;
 use crate::tables::{Key, Map, Slab, map};
 use crate::time::Time;
+use crate::words;
 use answerback_protocol::frames::{Bye, ErrorNotice, Hello, Welcome};
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, NodeId, Payload, ServerFrame, SessionId, Text};
@@ -199,9 +200,7 @@ impl Broker {
             return Some((Code::BadRequest, text));
         }
         let holder = self.connection(connection)?.holder.as_ref()?;
-        let text =
-            || format!("the key `{}` is not one of a server; it needs `peer = true` in the keys file", holder.id);
-        (!holder.rights.peer).then(|| (Code::Denied, text()))
+        (!holder.rights.peer).then(|| (Code::Denied, words::no_server(&holder.id)))
     }
 
     /// A server has said hello, and its session is open.

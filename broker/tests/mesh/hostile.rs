@@ -48,3 +48,55 @@ fn no_server_speaks_for_the_broker_of_another() {
         "#,
     );
 }
+
+/// A reload that changed anything of a server's key took back what it offers and wants, as if it served and heard for itself.
+#[test]
+fn other_rights_of_a_servers_key_leave_its_link_alone() {
+    play(
+        r#"
+        B holder mesh peer
+        B holder shop call=a publish=t
+        A dials as mesh
+        A - B
+        svc@A > {"type":"serve","action":"a","credit":4}
+        svc@A < {"type":"serving"}
+        ear@A > {"type":"subscribe","topic":"t"}
+        ear@A < {"type":"subscribed"}
+        +50
+        B holder mesh peer call=x
+        +50
+        web@B is shop
+        web@B > {"type":"request","id":1,"action":"a","ttl":0} 1
+        svc@A < {"type":"deliver","id":$d} 1
+        svc@A > {"type":"reply","id":$d}
+        web@B < {"type":"reply","id":1}
+        web@B > {"type":"publish","topic":"t","id":2} 2
+        web@B < {"type":"accepted","id":2}
+        ear@A < {"type":"event","topic":"t"} 2
+        "#,
+    );
+}
+
+/// `peer = true` was taken out of the keys file, and the link went on for ever.
+#[test]
+fn a_key_that_is_no_servers_any_more_is_cut_off() {
+    let world = play(
+        r#"
+        B holder mesh peer
+        B holder shop call=a
+        A dials as mesh
+        A - B
+        svc@A > {"type":"serve","action":"a","credit":4}
+        svc@A < {"type":"serving"}
+        +50
+        B holder mesh call=x
+        +50
+        web@B is shop
+        web@B > {"type":"request","id":1,"action":"a","ttl":0} 1
+        web@B < {"type":"reply","id":1,"error":{"code":"no_handler","ran":"no"}}
+        "#,
+    );
+    assert_eq!((world.servers["A"].broker.peers_up(), world.servers["B"].broker.peers_up()), (0, 0));
+    let notes = format!("{:?}", world.servers["A"].notes);
+    assert!(notes.contains("PeerRefused") && notes.contains("peer = true"), "{notes}");
+}
