@@ -90,7 +90,7 @@ fn a_key_that_is_no_servers_any_more_is_cut_off() {
         svc@A < {"type":"serving"}
         +50
         B holder mesh call=x
-        +50
+        +11000
         web@B is shop
         web@B > {"type":"request","id":1,"action":"a","ttl":0} 1
         web@B < {"type":"reply","id":1,"error":{"code":"no_handler","ran":"no"}}
