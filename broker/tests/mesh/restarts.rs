@@ -103,3 +103,38 @@ fn a_key_runs_once_though_its_caller_comes_late() {
         ));
     }
 }
+
+/// The key of a server grants nothing but to be one. What it held was told to stop, and what it had answered was thrown away.
+#[test]
+fn what_runs_elsewhere_is_found_again_whatever_the_servers_key_may_serve() {
+    with_stores(
+        r#"
+        A holder mesh peer
+        A holder shop call=a
+        B dials as mesh
+        B - A
+        svc@B > {"type":"serve","action":"a","credit":4}
+        svc@B < {"type":"serving"}
+        web@A is shop
+        web@A > {"type":"request","id":1,"action":"a","durable":true} 1
+        web@A > {"type":"request","id":2,"action":"a"} 2
+        web@A > {"type":"request","id":3,"action":"a"} 3
+        svc@B < {"type":"deliver","id":$d,"attempt":1} 1
+        svc@B < {"type":"deliver","id":$e,"attempt":1} 2
+        svc@B < {"type":"deliver","id":$f,"attempt":1} 3
+        A killed
+        svc@B > {"type":"reply","id":$e} "two"
+        B - A
+        svc@B .
+        web@A returns
+        web@A > {"type":"request","id":1,"action":"a","durable":true,"again":true} 1
+        web@A > {"type":"request","id":2,"action":"a","again":true} 2
+        web@A > {"type":"request","id":3,"action":"a","again":true} 3
+        web@A < {"type":"reply","id":2} "two"
+        svc@B > {"type":"reply","id":$d} "one"
+        web@A < {"type":"reply","id":1} "one"
+        svc@B > {"type":"reply","id":$f} "three"
+        web@A < {"type":"reply","id":3} "three"
+        "#,
+    );
+}
