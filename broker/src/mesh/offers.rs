@@ -49,7 +49,8 @@ impl Broker {
         if !is_sound {
             return self.offer_ended(session, name);
         }
-        let known = self.action_by_name.contains_key(name);
+        let served = |action| self.sessions.get(session).is_some_and(|session| session.serves.contains_key(action));
+        let known = self.action_by_name.get(name).is_some_and(served);
         if !known && self.handlers.len() >= self.settings.limits.handlers {
             return;
         }

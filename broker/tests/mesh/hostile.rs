@@ -100,3 +100,27 @@ fn a_key_that_is_no_servers_any_more_is_cut_off() {
     let notes = format!("{:?}", world.servers["A"].notes);
     assert!(notes.contains("PeerRefused") && notes.contains("peer = true"), "{notes}");
 }
+
+/// A server could offer more than all sessions may serve together, as long as the names were known.
+#[test]
+fn offers_count_against_the_limit_of_handlers() {
+    play_with(
+        |settings| settings.limits.handlers = 2,
+        &format!(
+            r#"{UP}
+            svc@A > {{"type":"serve","action":"a","credit":1}}
+            svc@A < {{"type":"serving"}}
+            bad@A < {{"type":"offer","action":"a","credit":1}}
+            bad@A > {{"type":"offer","action":"a","credit":9,"path":[99]}}
+            web@A > {{"type":"request","id":1,"action":"a"}} 1
+            svc@A < {{"type":"deliver","id":$d}} 1
+            bad@A < {{"type":"offer","action":"a","credit":0}}
+            web@A > {{"type":"request","id":2,"action":"a","ttl":0}} 2
+            web@A < {{"type":"reply","id":2,"error":{{"code":"expired","ran":"no"}}}}
+            svc@A > {{"type":"reply","id":$d}}
+            web@A < {{"type":"reply","id":1}}
+            bad@A < {{"type":"offer","action":"a","credit":1}}
+            "#
+        ),
+    );
+}
