@@ -50,6 +50,11 @@ impl Wishes {
     pub(super) fn new_connection(&mut self) {
         self.told.clear();
     }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.theirs.len()
+    }
 }
 
 impl Events {

@@ -25,6 +25,8 @@
 //! A request carries the servers where it has been, and goes to none of them again. An offer carries the servers on the way to its nearest
 //! handler, and who finds himself there does not believe it. So there may be any number of ways between two servers, and rings.
 
+#[cfg(test)]
+mod bounds;
 mod home;
 mod interest;
 mod lists;

@@ -45,7 +45,7 @@ impl Broker {
         let is_sound = offer.path.first() == Some(&node)
             && offer.path.len() <= self.settings.max_hops
             && !offer.path.contains(&self.settings.node)
-            && (!offer.action.is_reserved() || super::home::node_of(name).is_some());
+            && (!offer.action.is_reserved() || super::home::node_of(name).as_ref() == offer.path.last());
         if !is_sound {
             return self.offer_ended(session, name);
         }
@@ -115,6 +115,7 @@ impl Broker {
         self.mesh.alarm = None;
         let now = self.now;
         self.mesh.casts.retain(|_, until| *until > now);
+        self.forget_homes_out_of_reach();
         self.wishes_due();
         if self.drain.is_some() {
             return self.mesh.changed.clear();

@@ -105,7 +105,7 @@ fn a_key_that_is_no_servers_any_more_is_cut_off() {
 #[test]
 fn offers_count_against_the_limit_of_handlers() {
     play_with(
-        |settings| settings.limits.handlers = 2,
+        |settings| settings.limits.handlers = 1,
         &format!(
             r#"{UP}
             svc@A > {{"type":"serve","action":"a","credit":1}}
@@ -123,4 +123,54 @@ fn offers_count_against_the_limit_of_handlers() {
             "#
         ),
     );
+}
+
+/// A server offered the way to the very server that it told, and took it back: then others believed that this one knows no keys any more.
+#[test]
+fn a_server_is_the_home_of_its_keys_whatever_others_say() {
+    for key in ["k1", "k2", "k3", "k4"] {
+        with_bad(&format!(
+            r#"
+            B - A
+            svc@B > {{"type":"serve","action":"a","credit":4}}
+            svc@B < {{"type":"serving"}}
+            bad@A > {{"type":"offer","action":"$home.00000000000001","credit":5,"path":[99]}}
+            +50
+            bad@A > {{"type":"offer","action":"$home.00000000000001","credit":0,"path":[]}}
+            +50
+            web@B > {{"type":"request","id":1,"action":"a","key":"{key}"}} 1
+            svc@B < {{"type":"deliver","id":$d}} 1
+            svc@B > {{"type":"reply","id":$d}} "one"
+            web@B < {{"type":"reply","id":1}} "one"
+            other@A > {{"type":"request","id":1,"action":"a","key":"{key}"}} 1
+            other@A < {{"type":"reply","id":1}} "one"
+            bad@A > {{"type":"bye"}}
+            "#
+        ));
+    }
+}
+
+/// Broadcasts of others were remembered until their deadlines, and with so many of them all others were refused: for up to a year, after the last
+/// handler had long answered.
+#[test]
+fn broadcasts_with_long_deadlines_do_not_keep_out_others() {
+    let mut world = with_bad(
+        r#"
+        svc@A > {"type":"serve","action":"a","credit":1}
+        svc@A < {"type":"serving"}
+        bad@A < {"type":"offer","action":"a"}
+        svc@A breaks
+        bad@A < {"type":"offer","action":"a","credit":0}
+        "#,
+    );
+    for n in 1..=65_600 {
+        let via = format!(r#"{{"from":"x","path":[99],"attempt":1,"cast":{n}}}"#);
+        let ask = r#"{"type":"request","action":"a","broadcast":true,"timeout":9000000000,"#;
+        world.play(&format!(
+            r#"
+            bad@A > {ask}"id":{n},"via":{via}}}
+            bad@A < {{"type":"reply","id":{n},"gather":{{"expected":0}}}}
+            "#
+        ));
+    }
 }
