@@ -5,6 +5,7 @@
 //! the servers that want it, and says which servers have it: so it crosses each link once, or is known again by its number where two ways meet.
 
 use super::Link;
+use super::recent::Recent;
 use crate::broker::Broker;
 use crate::input::ConnectionId;
 use crate::rights::is_reserved;
@@ -15,7 +16,7 @@ use answerback_protocol::limits::BEEN_MAX;
 use answerback_protocol::names::Pattern;
 use answerback_protocol::{NodeId, Payload, RequestId, Text};
 use siphasher::sip::SipHasher13;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Numbers of events that are remembered, to know one that comes again: it does within moments, so these are the events of about as long.
@@ -25,12 +26,10 @@ const SEEN_MAX: usize = 16_384;
 pub(super) type Wish = (Arc<str>, Option<Arc<str>>);
 
 /// What is known of events between servers.
-#[derive(Default)]
 pub(super) struct Events {
     /// Wishes that may have changed since others were told.
     changed: BTreeSet<Wish>,
-    seen: BTreeSet<u64>,
-    seen_in_order: VecDeque<u64>,
+    seen: Recent,
     /// Numbers given to events.
     last: u64,
     /// Events that came from other servers.
@@ -57,19 +56,9 @@ impl Wishes {
     }
 }
 
-impl Events {
-    /// Whether an event has come here before. It is remembered.
-    fn is_seen(&mut self, cast: u64) -> bool {
-        if !self.seen.insert(cast) {
-            return true;
-        }
-        self.seen_in_order.push_back(cast);
-        if self.seen_in_order.len() > SEEN_MAX
-            && let Some(oldest) = self.seen_in_order.pop_front()
-        {
-            self.seen.remove(&oldest);
-        }
-        false
+impl Default for Events {
+    fn default() -> Self {
+        Self { changed: BTreeSet::new(), seen: Recent::new(SEEN_MAX), last: 0, came: 0 }
     }
 }
 
@@ -176,7 +165,7 @@ impl Broker {
             return;
         }
         let number = course.cast.get() ^ self.apart(event.group.as_deref());
-        if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(number) {
+        if course.hops as usize > self.settings.max_hops || self.mesh.events.seen.is_seen(number) {
             return;
         }
         self.mesh.events.came += 1;

@@ -32,6 +32,7 @@ mod interest;
 mod lists;
 mod offers;
 mod pass_on;
+mod recent;
 mod transit;
 
 pub(crate) use home::Home;
@@ -49,6 +50,7 @@ use crate::words;
 use answerback_protocol::frames::{Bye, ErrorNotice, Hello, Welcome};
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, NodeId, Payload, ServerFrame, SessionId, Text};
+use recent::Recent;
 use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,8 +76,8 @@ pub(crate) struct Mesh {
     events: interest::Events,
     /// What is kept for a server, which speaks for many clients.
     limits: Limits,
-    /// Broadcasts that came here, and when they are forgotten: each handler hears of one once, whatever the ways between servers.
-    casts: BTreeMap<u64, Time>,
+    /// Broadcasts that came here: each handler hears of one once, whatever the ways between servers.
+    casts: Recent,
 }
 
 /// A link to another server, over as many connections as it takes.
@@ -118,7 +120,7 @@ impl Mesh {
             changed: BTreeSet::new(),
             alarm: None,
             homes: BTreeMap::new(),
-            casts: BTreeMap::new(),
+            casts: Recent::new(transit::CASTS_MAX),
         }
     }
 

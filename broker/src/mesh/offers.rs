@@ -113,8 +113,6 @@ impl Broker {
     /// Tells others what has changed.
     pub(crate) fn offers_due(&mut self) {
         self.mesh.alarm = None;
-        let now = self.now;
-        self.mesh.casts.retain(|_, until| *until > now);
         self.forget_homes_out_of_reach();
         self.wishes_due();
         if self.drain.is_some() {

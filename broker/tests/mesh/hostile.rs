@@ -144,7 +144,6 @@ fn a_server_is_the_home_of_its_keys_whatever_others_say() {
             web@B < {{"type":"reply","id":1}} "one"
             other@A > {{"type":"request","id":1,"action":"a","key":"{key}"}} 1
             other@A < {{"type":"reply","id":1}} "one"
-            bad@A > {{"type":"bye"}}
             "#
         ));
     }
