@@ -95,6 +95,8 @@ pub(crate) struct Link {
     given_before: u64,
     /// Whether both have said everything that comes before offers.
     pub(crate) is_up: bool,
+    /// Whether the other has said `goaway` on this connection.
+    is_leaving: bool,
     pub(crate) node: NodeId,
     pub(crate) server: Arc<str>,
     /// The longest frame that it takes.
@@ -174,7 +176,7 @@ impl Broker {
     /// Says who this server is to the other one.
     fn greet_server(&mut self, key: Key<Link>, connection: ConnectionId) {
         let Some(link) = self.mesh.links.get_mut(key) else { return };
-        (link.connection, link.welcomed, link.is_up) = (Some(connection), false, false);
+        (link.connection, link.welcomed, link.is_up, link.is_leaving) = (Some(connection), false, false, false);
         let hello = Hello {
             protocol: VERSIONS,
             name: Text::from(self.settings.server.clone()),
@@ -247,6 +249,7 @@ impl Broker {
             ServerFrame::Reply(reply) => self.passed_back(connection, link, reply, data),
             ServerFrame::Welcome(welcome) => self.welcomed(link, &welcome),
             ServerFrame::Event(event) => self.event_came(&event, &data),
+            ServerFrame::Goaway(_) => self.server_drains(link),
             ServerFrame::ErrorNotice(notice) => self.refused_by_server(connection, &notice),
             // What it offers no more it takes back itself; the rest is not asked for.
             _ => {}
@@ -380,6 +383,7 @@ impl Link {
             welcomed: false,
             given_before: 0,
             is_up: false,
+            is_leaving: false,
             node: NodeId::truncated(0),
             server: "".into(),
             most: 0,
