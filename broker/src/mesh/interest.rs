@@ -41,6 +41,9 @@ pub(super) struct Events {
 pub(super) struct Wishes {
     /// What the other server wants, and the way to who wants it.
     theirs: BTreeMap<Wish, Vec<NodeId>>,
+    /// The patterns of each group among it, the nearest first: an event for a group is given to one server, and looking at all would take as long as there
+    /// are patterns.
+    of_groups: BTreeMap<Arc<str>, BTreeSet<(usize, Arc<str>)>>,
     /// What the other was told, on this connection.
     told: BTreeMap<Wish, Vec<NodeId>>,
 }
@@ -48,6 +51,30 @@ pub(super) struct Wishes {
 impl Wishes {
     pub(super) fn new_connection(&mut self) {
         self.told.clear();
+    }
+
+    fn want(&mut self, wish: Wish, way: Vec<NodeId>) {
+        self.want_no_more(&wish);
+        if let (pattern, Some(group)) = &wish {
+            self.of_groups.entry(Arc::clone(group)).or_default().insert((way.len(), Arc::clone(pattern)));
+        }
+        self.theirs.insert(wish, way);
+    }
+
+    fn want_no_more(&mut self, wish: &Wish) {
+        let Some(way) = self.theirs.remove(wish) else { return };
+        let Some(group) = &wish.1 else { return };
+        if let Some(patterns) = self.of_groups.get_mut(group) {
+            patterns.remove(&(way.len(), Arc::clone(&wish.0)));
+            if patterns.is_empty() {
+                self.of_groups.remove(group);
+            }
+        }
+    }
+
+    /// How far the nearest member of a group is.
+    fn hops_to(&self, group: &str) -> Option<usize> {
+        self.of_groups.get(group)?.first().map(|(hops, _)| *hops)
     }
 
     #[cfg(test)]
@@ -74,7 +101,7 @@ impl Broker {
             && !subscribe.topic.as_str().starts_with('$');
         if is_sound {
             let wish = wish_of(subscribe.topic.as_str(), subscribe.group.as_deref());
-            link.wishes.theirs.insert(wish.clone(), path);
+            link.wishes.want(wish.clone(), path);
             self.wish_changed(wish);
         }
         is_sound
@@ -84,7 +111,7 @@ impl Broker {
     pub(crate) fn wishes_no_more(&mut self, session: Key<Session>, pattern: &str, group: Option<&str>) {
         let wish = wish_of(pattern, group);
         if let Some(link) = self.link_of_session(session).and_then(|link| self.mesh.links.get_mut(link)) {
-            link.wishes.theirs.remove(&wish);
+            link.wishes.want_no_more(&wish);
         }
         self.wish_changed(wish);
     }
@@ -203,8 +230,7 @@ impl Broker {
         for &session in servers {
             let link = self.link_of_session(session).and_then(|link| self.mesh.links.get(link));
             let Some(link) = link.filter(|link| link.is_up && !course.been.contains(&link.node)) else { continue };
-            let ways = link.wishes.theirs.iter().filter(|((_, of), _)| of.as_ref() == Some(group));
-            let way = ways.map(|(_, way)| way.len()).min().unwrap_or(usize::MAX);
+            let way = link.wishes.hops_to(group).unwrap_or(usize::MAX);
             if way < least {
                 (least, nearest) = (way, Vec::new());
             }
@@ -238,4 +264,24 @@ impl Broker {
 
 fn wish_of(pattern: &str, group: Option<&str>) -> Wish {
     (Arc::from(pattern), group.map(Arc::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_member_of_a_group_is_known_as_long_as_it_is_there() {
+        let mut wishes = Wishes::default();
+        let way = |hops: u64| (1..=hops).map(NodeId::truncated).collect::<Vec<_>>();
+        wishes.want(wish_of("a", Some("g")), way(3));
+        wishes.want(wish_of("b", Some("g")), way(1));
+        wishes.want(wish_of("c", None), way(1));
+        assert_eq!((wishes.hops_to("g"), wishes.hops_to("c")), (Some(1), None));
+        wishes.want(wish_of("b", Some("g")), way(4));
+        assert_eq!(wishes.hops_to("g"), Some(3));
+        wishes.want_no_more(&wish_of("a", Some("g")));
+        wishes.want_no_more(&wish_of("b", Some("g")));
+        assert_eq!((wishes.hops_to("g"), wishes.of_groups.len(), wishes.theirs.len()), (None, 0, 1));
+    }
 }
