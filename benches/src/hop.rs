@@ -77,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
         data_bytes: arguments.size,
         warmup: Duration::from_millis(300),
         counted: Duration::from_secs_f64(arguments.seconds),
+        traced: false,
     };
     let mut seen: [Vec<Sample>; 4] = Default::default();
     for _ in 0..arguments.rounds {

@@ -37,7 +37,7 @@ impl Broker {
         if whole.deadline <= self.now {
             return Err(Refusal::new(Code::Timeout, words::no_time()));
         }
-        let was_here = self.was_cast(frame, whole.deadline)?;
+        let was_here = self.was_cast(frame);
         let handlers = if was_here { Vec::new() } else { self.present_handlers(action, &whole) };
         if handlers.is_empty() && frame.via.is_none() {
             return Err(nobody());

@@ -174,7 +174,7 @@ impl Broker {
             self.counts.stray_replies += 1;
             return;
         }
-        let room = Room::of(&self.settings.limits);
+        let room = self.room_for(session);
         let receipt = self.need_source();
         let answered = Answered { frame: to_static(answer), data, receipt };
         let Some(recovering) = &mut self.recovering else { return };
@@ -193,7 +193,7 @@ impl Broker {
             }
             return;
         }
-        let room = Room::of(&self.settings.limits);
+        let room = self.room_for(session);
         match &mut self.recovering {
             Some(recovering) if !serve_nothing(holder.as_ref()) => {
                 recovering.claims.held(id.get(), session, holder, room);
@@ -201,6 +201,11 @@ impl Broker {
             // Given up meanwhile, or not its to do: the handler need not go on.
             _ => self.tell(session, CancelDelivery { id }),
         }
+    }
+
+    /// Another server may have as many answers that were not acknowledged as many clients.
+    fn room_for(&self, session: Key<Session>) -> Room {
+        Room::of(if self.is_server(session) { self.mesh.limits() } else { &self.settings.limits })
     }
 
     fn holder_of(&self, session: Key<Session>) -> Option<Holder> {
@@ -211,7 +216,8 @@ impl Broker {
     pub(crate) fn may_claim(&self, request: Key<Request>, claim: &Claim) -> bool {
         let Some(holder) = self.holder_of(claim.session).or_else(|| claim.holder.clone()) else { return true };
         let action = self.requests.get(request).and_then(|request| self.actions.get(request.action));
-        action.is_some_and(|action| holder.rights.allow(Right::Serve, &action.name))
+        // Another server was given what its clients may serve, and it has asked their rights.
+        holder.rights.peer || action.is_some_and(|action| holder.rights.allow(Right::Serve, &action.name))
     }
 
     /// What was said of a delivery that this request may be about. What is not said by one who may serve it does not count.
@@ -241,9 +247,9 @@ impl Broker {
     }
 }
 
-/// A holder that may serve nothing can hold no delivery. What it says otherwise would only take the room of those who do.
+/// A holder that may serve nothing, and is no server, can hold no delivery. What it says otherwise would only take the room of those who do.
 fn serve_nothing(holder: Option<&Holder>) -> bool {
-    holder.is_some_and(|holder| holder.rights.serve.is_empty())
+    holder.is_some_and(|holder| holder.rights.serve.is_empty() && !holder.rights.peer)
 }
 
 fn to_static(answer: Answer<'_>) -> Answer<'static> {

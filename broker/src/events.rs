@@ -40,8 +40,11 @@ impl Broker {
             } else {
                 format!("all sessions have at most {most_in_all} subscriptions together (--max-subscriptions-in-all)")
             };
-            let about = About::Topic(subscribe.topic.into_text().into_static());
-            if let Some(connection) = session.connection {
+            let connection = session.connection;
+            // Of a server the way to it was believed before.
+            self.wishes_no_more(key, &pattern, group.as_deref());
+            if let Some(connection) = connection {
+                let about = About::Topic(subscribe.topic.into_text().into_static());
                 self.notice(connection, Code::Overloaded, text, Some(about));
             }
             return;

@@ -183,6 +183,9 @@ impl Broker {
             if let Some(known) = self.connection(id).and_then(|connection| connection.holder.as_mut()) {
                 known.rights = Arc::clone(rights);
             }
+            if !rights.peer && self.is_link(id) {
+                self.refuse(id, Code::Denied, words::no_server(holder));
+            }
         }
         for key in self.belongings.sessions(holder) {
             if let Some(guard) = self.sessions.get_mut(key).and_then(|session| session.guard.as_mut()) {
@@ -212,7 +215,11 @@ impl Broker {
     }
 
     /// Ends what a session serves and hears and may not any more. One that is away gets neither work nor events, so that can wait until it can be told.
+    /// Another server does both for its clients, whose rights it knows.
     pub(crate) fn end_what_is_denied(&mut self, key: Key<Session>) {
+        if self.is_server(key) {
+            return;
+        }
         let Some(session) = self.sessions.get(key).filter(|session| session.connection.is_some()) else { return };
         let Some(rights) = session.holder().map(|holder| Arc::clone(&holder.rights)) else { return };
         for (name, handler) in self.serves_denied(key, &rights) {

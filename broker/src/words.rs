@@ -33,6 +33,11 @@ pub(crate) fn key_removed(holder: &str) -> String {
     format!("the key of this connection was removed from this server; connect with another key of `{holder}`")
 }
 
+/// Why what a server says is not believed.
+pub(crate) fn no_server(holder: &str) -> String {
+    format!("the key `{holder}` is not one of a server; it needs `peer = true` in the keys file")
+}
+
 pub(crate) fn holder_gone(holder: &str) -> String {
     format!(
         "`{holder}` has no key on this server any more; its session has ended; ask whoever runs the server for a new key"

@@ -100,16 +100,21 @@ impl Broker {
         }
     }
 
-    /// The server that knows a key, if it is not this one.
-    fn home_of(&mut self, action: &str, holder: Option<&str>, key: &str) -> Option<NodeId> {
-        if self.mesh.homes.is_empty() {
-            return None;
-        }
+    /// Servers come and go, and each has a name of its own.
+    pub(super) fn forget_homes_out_of_reach(&mut self) {
         let gone: Vec<_> =
             self.mesh.homes.iter().filter(|(_, action)| !self.is_reached(**action)).map(|(node, _)| *node).collect();
         for node in gone {
             self.mesh.homes.remove(&node);
         }
+    }
+
+    /// The server that knows a key, if it is not this one.
+    fn home_of(&mut self, action: &str, holder: Option<&str>, key: &str) -> Option<NodeId> {
+        if self.mesh.homes.is_empty() {
+            return None;
+        }
+        self.forget_homes_out_of_reach();
         let here = (weight(self.settings.node, action, holder, key), self.settings.node);
         let others = self.mesh.homes.keys().map(|node| (weight(*node, action, holder, key), *node));
         let (_, best) = others.fold(here, std::cmp::max);

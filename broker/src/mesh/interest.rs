@@ -5,15 +5,18 @@
 //! the servers that want it, and says which servers have it: so it crosses each link once, or is known again by its number where two ways meet.
 
 use super::Link;
+use super::recent::Recent;
 use crate::broker::Broker;
 use crate::input::ConnectionId;
+use crate::rights::is_reserved;
 use crate::session::Session;
 use crate::tables::Key;
 use answerback_protocol::frames::{Course, Event, Subscribe, Unsubscribe};
 use answerback_protocol::limits::BEEN_MAX;
 use answerback_protocol::names::Pattern;
 use answerback_protocol::{NodeId, Payload, RequestId, Text};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use siphasher::sip::SipHasher13;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Numbers of events that are remembered, to know one that comes again: it does within moments, so these are the events of about as long.
@@ -23,12 +26,10 @@ const SEEN_MAX: usize = 16_384;
 pub(super) type Wish = (Arc<str>, Option<Arc<str>>);
 
 /// What is known of events between servers.
-#[derive(Default)]
 pub(super) struct Events {
     /// Wishes that may have changed since others were told.
     changed: BTreeSet<Wish>,
-    seen: BTreeSet<u64>,
-    seen_in_order: VecDeque<u64>,
+    seen: Recent,
     /// Numbers given to events.
     last: u64,
     /// Events that came from other servers.
@@ -40,6 +41,9 @@ pub(super) struct Events {
 pub(super) struct Wishes {
     /// What the other server wants, and the way to who wants it.
     theirs: BTreeMap<Wish, Vec<NodeId>>,
+    /// The patterns of each group among it, the nearest first: an event for a group is given to one server, and looking at all would take as long as there
+    /// are patterns.
+    of_groups: BTreeMap<Arc<str>, BTreeSet<(usize, Arc<str>)>>,
     /// What the other was told, on this connection.
     told: BTreeMap<Wish, Vec<NodeId>>,
 }
@@ -48,21 +52,40 @@ impl Wishes {
     pub(super) fn new_connection(&mut self) {
         self.told.clear();
     }
+
+    fn want(&mut self, wish: Wish, way: Vec<NodeId>) {
+        self.want_no_more(&wish);
+        if let (pattern, Some(group)) = &wish {
+            self.of_groups.entry(Arc::clone(group)).or_default().insert((way.len(), Arc::clone(pattern)));
+        }
+        self.theirs.insert(wish, way);
+    }
+
+    fn want_no_more(&mut self, wish: &Wish) {
+        let Some(way) = self.theirs.remove(wish) else { return };
+        let Some(group) = &wish.1 else { return };
+        if let Some(patterns) = self.of_groups.get_mut(group) {
+            patterns.remove(&(way.len(), Arc::clone(&wish.0)));
+            if patterns.is_empty() {
+                self.of_groups.remove(group);
+            }
+        }
+    }
+
+    /// How far the nearest member of a group is.
+    fn hops_to(&self, group: &str) -> Option<usize> {
+        self.of_groups.get(group)?.first().map(|(hops, _)| *hops)
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.theirs.len()
+    }
 }
 
-impl Events {
-    /// Whether an event has come here before. It is remembered.
-    fn is_seen(&mut self, cast: u64) -> bool {
-        if !self.seen.insert(cast) {
-            return true;
-        }
-        self.seen_in_order.push_back(cast);
-        if self.seen_in_order.len() > SEEN_MAX
-            && let Some(oldest) = self.seen_in_order.pop_front()
-        {
-            self.seen.remove(&oldest);
-        }
-        false
+impl Default for Events {
+    fn default() -> Self {
+        Self { changed: BTreeSet::new(), seen: Recent::new(SEEN_MAX), last: 0, came: 0 }
     }
 }
 
@@ -78,7 +101,7 @@ impl Broker {
             && !subscribe.topic.as_str().starts_with('$');
         if is_sound {
             let wish = wish_of(subscribe.topic.as_str(), subscribe.group.as_deref());
-            link.wishes.theirs.insert(wish.clone(), path);
+            link.wishes.want(wish.clone(), path);
             self.wish_changed(wish);
         }
         is_sound
@@ -88,7 +111,7 @@ impl Broker {
     pub(crate) fn wishes_no_more(&mut self, session: Key<Session>, pattern: &str, group: Option<&str>) {
         let wish = wish_of(pattern, group);
         if let Some(link) = self.link_of_session(session).and_then(|link| self.mesh.links.get_mut(link)) {
-            link.wishes.theirs.remove(&wish);
+            link.wishes.want_no_more(&wish);
         }
         self.wish_changed(wish);
     }
@@ -164,14 +187,23 @@ impl Broker {
     /// An event that another server passes on.
     pub(super) fn event_came(&mut self, event: &Event<'_>, data: &Payload) {
         let Some(course) = event.course.as_deref() else { return };
-        // For a group it comes apart from that for everybody.
-        let group = event.group.as_ref().map_or(0, |group| crate::dispatch::mix(group.len() as u64 + 1));
-        if course.hops as usize > self.settings.max_hops || self.mesh.events.is_seen(course.cast.get() ^ group) {
+        if is_reserved(event.topic.as_str()) {
+            // Those are the word of each server alone. Nobody has asked another one for them.
+            return;
+        }
+        let number = course.cast.get() ^ self.apart(event.group.as_deref());
+        if course.hops as usize > self.settings.max_hops || self.mesh.events.seen.is_seen(number) {
             return;
         }
         self.mesh.events.came += 1;
         let from: Arc<str> = Arc::from(event.from.as_str());
         self.emit_on(event.topic.as_str(), &from, data, event.group.as_deref(), course);
+    }
+
+    /// An event comes once for everybody and once for each group, all under one number. This tells them apart.
+    fn apart(&self, group: Option<&str>) -> u64 {
+        let seed = self.settings.secrets.tables;
+        group.map_or(0, |group| SipHasher13::new_with_keys(seed, 0).hash(group.as_bytes()))
     }
 
     /// Counts events, so that the members of a group take turns.
@@ -198,8 +230,7 @@ impl Broker {
         for &session in servers {
             let link = self.link_of_session(session).and_then(|link| self.mesh.links.get(link));
             let Some(link) = link.filter(|link| link.is_up && !course.been.contains(&link.node)) else { continue };
-            let ways = link.wishes.theirs.iter().filter(|((_, of), _)| of.as_ref() == Some(group));
-            let way = ways.map(|(_, way)| way.len()).min().unwrap_or(usize::MAX);
+            let way = link.wishes.hops_to(group).unwrap_or(usize::MAX);
             if way < least {
                 (least, nearest) = (way, Vec::new());
             }
@@ -233,4 +264,24 @@ impl Broker {
 
 fn wish_of(pattern: &str, group: Option<&str>) -> Wish {
     (Arc::from(pattern), group.map(Arc::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_member_of_a_group_is_known_as_long_as_it_is_there() {
+        let mut wishes = Wishes::default();
+        let way = |hops: u64| (1..=hops).map(NodeId::truncated).collect::<Vec<_>>();
+        wishes.want(wish_of("a", Some("g")), way(3));
+        wishes.want(wish_of("b", Some("g")), way(1));
+        wishes.want(wish_of("c", None), way(1));
+        assert_eq!((wishes.hops_to("g"), wishes.hops_to("c")), (Some(1), None));
+        wishes.want(wish_of("b", Some("g")), way(4));
+        assert_eq!(wishes.hops_to("g"), Some(3));
+        wishes.want_no_more(&wish_of("a", Some("g")));
+        wishes.want_no_more(&wish_of("b", Some("g")));
+        assert_eq!((wishes.hops_to("g"), wishes.of_groups.len(), wishes.theirs.len()), (None, 0, 1));
+    }
 }

@@ -25,11 +25,14 @@
 //! A request carries the servers where it has been, and goes to none of them again. An offer carries the servers on the way to its nearest
 //! handler, and who finds himself there does not believe it. So there may be any number of ways between two servers, and rings.
 
+#[cfg(test)]
+mod bounds;
 mod home;
 mod interest;
 mod lists;
 mod offers;
 mod pass_on;
+mod recent;
 mod transit;
 
 pub(crate) use home::Home;
@@ -43,9 +46,11 @@ use crate::session::Session;
 use crate::settings::Limits;
 use crate::tables::{Key, Map, Slab, map};
 use crate::time::Time;
+use crate::words;
 use answerback_protocol::frames::{Bye, ErrorNotice, Hello, Welcome};
 use answerback_protocol::limits::VERSIONS;
 use answerback_protocol::{Code, NodeId, Payload, ServerFrame, SessionId, Text};
+use recent::Recent;
 use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +76,8 @@ pub(crate) struct Mesh {
     events: interest::Events,
     /// What is kept for a server, which speaks for many clients.
     limits: Limits,
-    /// Broadcasts that came here, and when they are forgotten: each handler hears of one once, whatever the ways between servers.
-    casts: BTreeMap<u64, Time>,
+    /// Broadcasts that came here: each handler hears of one once, whatever the ways between servers.
+    casts: Recent,
 }
 
 /// A link to another server, over as many connections as it takes.
@@ -90,6 +95,8 @@ pub(crate) struct Link {
     given_before: u64,
     /// Whether both have said everything that comes before offers.
     pub(crate) is_up: bool,
+    /// Whether the other has said `goaway` on this connection.
+    is_leaving: bool,
     pub(crate) node: NodeId,
     pub(crate) server: Arc<str>,
     /// The longest frame that it takes.
@@ -120,7 +127,7 @@ impl Mesh {
             changed: BTreeSet::new(),
             alarm: None,
             homes: BTreeMap::new(),
-            casts: BTreeMap::new(),
+            casts: Recent::new(transit::CASTS_MAX),
         }
     }
 
@@ -174,7 +181,7 @@ impl Broker {
     /// Says who this server is to the other one.
     fn greet_server(&mut self, key: Key<Link>, connection: ConnectionId) {
         let Some(link) = self.mesh.links.get_mut(key) else { return };
-        (link.connection, link.welcomed, link.is_up) = (Some(connection), false, false);
+        (link.connection, link.welcomed, link.is_up, link.is_leaving) = (Some(connection), false, false, false);
         let hello = Hello {
             protocol: VERSIONS,
             name: Text::from(self.settings.server.clone()),
@@ -204,9 +211,7 @@ impl Broker {
             return Some((Code::BadRequest, text));
         }
         let holder = self.connection(connection)?.holder.as_ref()?;
-        let text =
-            || format!("the key `{}` is not one of a server; it needs `peer = true` in the keys file", holder.id);
-        (!holder.rights.peer).then(|| (Code::Denied, text()))
+        (!holder.rights.peer).then(|| (Code::Denied, words::no_server(&holder.id)))
     }
 
     /// A server has said hello, and its session is open.
@@ -249,6 +254,7 @@ impl Broker {
             ServerFrame::Reply(reply) => self.passed_back(connection, link, reply, data),
             ServerFrame::Welcome(welcome) => self.welcomed(link, &welcome),
             ServerFrame::Event(event) => self.event_came(&event, &data),
+            ServerFrame::Goaway(_) => self.server_drains(link),
             ServerFrame::ErrorNotice(notice) => self.refused_by_server(connection, &notice),
             // What it offers no more it takes back itself; the rest is not asked for.
             _ => {}
@@ -382,6 +388,7 @@ impl Link {
             welcomed: false,
             given_before: 0,
             is_up: false,
+            is_leaving: false,
             node: NodeId::truncated(0),
             server: "".into(),
             most: 0,

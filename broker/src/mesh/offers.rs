@@ -10,7 +10,7 @@ use crate::broker::{Alarm, Broker};
 use crate::endings::End;
 use crate::handler::Handler;
 use crate::input::ConnectionId;
-use crate::request::State;
+use crate::request::{Request, State};
 use crate::session::Session;
 use crate::tables::Key;
 use answerback_protocol::frames::{About, Offer, Request as Frame};
@@ -45,11 +45,12 @@ impl Broker {
         let is_sound = offer.path.first() == Some(&node)
             && offer.path.len() <= self.settings.max_hops
             && !offer.path.contains(&self.settings.node)
-            && (!offer.action.is_reserved() || super::home::node_of(name).is_some());
+            && (!offer.action.is_reserved() || super::home::node_of(name).as_ref() == offer.path.last());
         if !is_sound {
             return self.offer_ended(session, name);
         }
-        let known = self.action_by_name.contains_key(name);
+        let served = |action| self.sessions.get(session).is_some_and(|session| session.serves.contains_key(action));
+        let known = self.action_by_name.get(name).is_some_and(served);
         if !known && self.handlers.len() >= self.settings.limits.handlers {
             return;
         }
@@ -112,8 +113,7 @@ impl Broker {
     /// Tells others what has changed.
     pub(crate) fn offers_due(&mut self) {
         self.mesh.alarm = None;
-        let now = self.now;
-        self.mesh.casts.retain(|_, until| *until > now);
+        self.forget_homes_out_of_reach();
         self.wishes_due();
         if self.drain.is_some() {
             return self.mesh.changed.clear();
@@ -288,23 +288,36 @@ impl Broker {
                 && self.link_of_session(handler.session) != Some(to))
     }
 
-    /// Requests of other servers that wait here for handlers which have gone are handed back: others may have some.
+    /// Another server drains: it takes nothing more, and its own requests need not wait for that.
+    pub(super) fn server_drains(&mut self, key: Key<Link>) {
+        let Some(link) = self.mesh.links.get_mut(key) else { return };
+        link.is_leaving = true;
+        let calls = link.theirs.and_then(|theirs| self.sessions.get(theirs)).map(Session::calls_in_order);
+        for (_, call) in calls.unwrap_or_default() {
+            if let Some(request) = self.requests.get(call).filter(|request| request.state == State::Queued) {
+                self.mesh_changed(request.action);
+            }
+        }
+    }
+
+    /// Requests of other servers that wait here for handlers which have gone are handed back: others may have some. A server that drains gets back also
+    /// those for whose keys this one is the home: the only handlers may be behind itself.
     fn hand_back_stranded(&mut self, action: Key<Action>) {
         let Some(record) = self.actions.get(action) else { return };
-        let is_near = |key: &Key<Handler>| self.handlers.get(*key).is_some_and(|h| h.way.is_none() && h.open);
-        if record.queue.is_empty() || record.handlers.iter().any(is_near) {
+        let open = || record.handlers.iter().filter_map(|key| self.handlers.get(*key)).filter(|handler| handler.open);
+        if record.queue.is_empty() || open().any(|handler| handler.way.is_none()) {
             return;
         }
-        let sessions: Vec<_> = self
-            .mesh
-            .links
-            .iter()
-            .filter_map(|(_, link)| link.theirs.filter(|_| link.taken.contains_key(&action)))
+        let is_unserved = open().next().is_none();
+        let links = self.mesh.links.iter().map(|(_, link)| (link, link.is_leaving && is_unserved));
+        let sessions: Vec<_> = links
+            .filter(|(link, all)| *all || link.taken.contains_key(&action))
+            .filter_map(|(link, all)| Some((link.theirs?, all)))
             .collect();
-        for session in sessions {
+        for (session, all) in sessions {
+            let waits = |r: &Request| r.action == action && r.state == State::Queued && (all || !r.path().is_empty());
             let calls = self.sessions.get(session).map(Session::calls_in_order).unwrap_or_default();
             for (_, call) in calls {
-                let waits = |r: &crate::request::Request| r.action == action && r.state == State::Queued;
                 if self.requests.get(call).is_some_and(waits) {
                     self.end(call, End::Draining);
                 }

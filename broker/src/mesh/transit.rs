@@ -6,12 +6,12 @@ use crate::broker::Broker;
 use crate::request::Request;
 use crate::session::Session;
 use crate::tables::Key;
-use crate::time::Time;
 use answerback_protocol::Code;
 use answerback_protocol::frames::Request as Frame;
 
-/// Broadcasts of others that are remembered. One that is forgotten too early may reach a handler twice, so with more than this they are refused.
-const CASTS_MAX: usize = 65_536;
+/// Broadcasts of others that are remembered. A copy that waits for credit on a longer way while so many others come may reach a handler twice. Were they
+/// remembered until their deadlines instead, some with long ones would keep out all others.
+pub(super) const CASTS_MAX: usize = 65_536;
 
 impl Broker {
     /// Why a request cannot have come this way, if it cannot.
@@ -39,20 +39,8 @@ impl Broker {
     }
 
     /// Whether a broadcast came here before, over another server. If not, it is remembered.
-    pub(crate) fn was_cast(&mut self, frame: &Frame<'_>, until: Time) -> Result<bool, Refusal> {
-        let Some(cast) = frame.via.as_deref().and_then(|via| via.cast) else { return Ok(false) };
-        if self.mesh.casts.get(&cast.get()).is_some_and(|until| *until > self.now) {
-            return Ok(true);
-        }
-        if self.mesh.casts.len() >= CASTS_MAX {
-            let now = self.now;
-            self.mesh.casts.retain(|_, until| *until > now);
-            if self.mesh.casts.len() >= CASTS_MAX {
-                let text = format!("{CASTS_MAX} broadcasts of other servers are under way, the most there can be");
-                return Err(Refusal::new(Code::Overloaded, text));
-            }
-        }
-        self.mesh.casts.insert(cast.get(), until);
-        Ok(false)
+    pub(crate) fn was_cast(&mut self, frame: &Frame<'_>) -> bool {
+        let cast = frame.via.as_deref().and_then(|via| via.cast);
+        cast.is_some_and(|cast| self.mesh.casts.is_seen(cast.get()))
     }
 }

@@ -234,3 +234,65 @@ fn requests_that_are_stranded_are_handed_back() {
         "#,
     );
 }
+
+/// The request waited at the home of its key until the deadline of the drain: the one handler was behind the server that leaves.
+#[test]
+fn a_server_that_drains_gets_back_what_waits_at_the_home_of_its_key() {
+    for key in ["k1", "k2", "k3", "k4"] {
+        play(&format!(
+            r#"
+            A - B
+            svc@A > {{"type":"serve","action":"a","credit":1}}
+            svc@A < {{"type":"serving"}}
+            local@A > {{"type":"request","id":1,"action":"a"}} 1
+            svc@A < {{"type":"deliver","id":$d}} 1
+            web@A > {{"type":"request","id":2,"action":"a","key":"{key}","timeout":60000}} 2
+            +20
+            A drain 20000
+            svc@A < {{"type":"goaway"}}
+            local@A < {{"type":"goaway"}}
+            web@A < {{"type":"goaway"}}
+            +20
+            web@A < {{"type":"reply","id":2,"error":{{"code":"draining","ran":"no"}}}}
+            svc@A > {{"type":"reply","id":$d}} "one"
+            local@A < {{"type":"reply","id":1}} "one"
+            A drained
+            "#
+        ));
+    }
+}
+
+/// Both leave at once, and each has what the other one runs.
+#[test]
+fn two_servers_that_drain_at_once_finish_what_they_have_of_each_other() {
+    play(
+        r#"
+        A - B
+        svc@A > {"type":"serve","action":"a","credit":1}
+        svc@A < {"type":"serving"}
+        run@B > {"type":"serve","action":"b","credit":1}
+        run@B < {"type":"serving"}
+        web@A > {"type":"request","id":1,"action":"b"} 1
+        web@A > {"type":"request","id":2,"action":"b"} 2
+        other@B > {"type":"request","id":1,"action":"a"} 3
+        other@B > {"type":"request","id":2,"action":"a"} 4
+        run@B < {"type":"deliver","id":$d} 1
+        svc@A < {"type":"deliver","id":$e} 3
+        A drain 20000
+        B drain 20000
+        +20
+        svc@A < {"type":"goaway"}
+        run@B < {"type":"goaway"}
+        web@A < {"type":"goaway"}
+        other@B < {"type":"goaway"}
+        web@A < {"type":"reply","id":2,"error":{"code":"draining","ran":"no"}}
+        other@B < {"type":"reply","id":2,"error":{"code":"draining","ran":"no"}}
+        svc@A > {"type":"reply","id":$e} "three"
+        other@B < {"type":"reply","id":1} "three"
+        run@B > {"type":"reply","id":$d} "one"
+        web@A < {"type":"reply","id":1} "one"
+        A drained
+        B drained
+        "#,
+    );
+}

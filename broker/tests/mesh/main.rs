@@ -6,8 +6,13 @@
 mod breaks;
 mod calls;
 mod events;
+mod hostile;
+mod restarts;
 mod rights;
 #[path = "../tables/script_text.rs"]
 mod script_text;
 mod shapes;
+#[path = "../tables/shelf.rs"]
+#[allow(dead_code)]
+mod shelf;
 mod world;

@@ -15,14 +15,18 @@
 //! A drained                                  it could finish everything
 //! A dies                                     the server and all its connections are gone; it starts again with nothing
 //! A crashes                                  the same, but it knows that it has had a life before
+//! A saved                                    a snapshot of server A is made, if it has a store; its journal is always written at once
+//! A killed                                   the server and its links are gone; it starts again with what its store has
+//! bad@A is server 99                         `bad` says it is a server, with this node: the script plays what that server says
 //! +250                                       250 ms pass
 //! ```
 //!
-//! Everything goes through bytes and back. At the end every client must have heard all there was, but for acknowledgements.
+//! Everything goes through bytes and back. At the end every client that plays no server must have heard all there was, but for acknowledgements.
 
 use crate::script_text::{matches, quote_unbound, rights, split};
+use crate::shelf::Shelf;
 use answerback_broker::{
-    Broker, ConnectionId, Disconnect, Holder, Input, Note, Output, Recovery, Rights, Secrets, Settings, Time,
+    Broker, ConnectionId, Disconnect, Holder, Input, Note, Output, Recovery, Rights, Secrets, Settings, StoreNews, Time,
 };
 use answerback_protocol::{ClientFrame, LinkFrame, NodeId, Payload, ServerFrame};
 use bytes::BytesMut;
@@ -50,6 +54,7 @@ pub(crate) struct Server {
     holders: BTreeMap<String, Arc<Rights>>,
     dials_as: Option<String>,
     drained: bool,
+    shelf: Shelf,
     pub(crate) notes: Vec<Note>,
     /// Kinds of frames that went to other servers.
     pub(crate) said: Vec<String>,
@@ -60,6 +65,8 @@ struct Client {
     connection: ConnectionId,
     session: u128,
     holder: Option<String>,
+    /// What it says it is, if it plays a server.
+    node: Option<u64>,
     heard: VecDeque<(Value, String)>,
 }
 
@@ -88,7 +95,8 @@ impl World {
             self.line(line);
             self.settle();
         }
-        let names: Vec<_> = self.clients.keys().cloned().collect();
+        let people = self.clients.iter().filter(|(_, client)| client.node.is_none());
+        let names: Vec<_> = people.map(|(name, _)| name.clone()).collect();
         for name in names {
             self.heard_all(&name, "the end");
         }
@@ -110,9 +118,10 @@ impl World {
                 self.input(&server, Input::Disconnected { connection, reason: Disconnect::ByPeer });
             }
             (name, Some("returns")) => self.connect(name),
-            (name, Some("is")) => {
-                self.client(name).holder = Some(rest.to_owned());
-            }
+            (name, Some("is")) => match rest.strip_prefix("server ") {
+                Some(node) => self.client(name).node = Some(node.parse().unwrap()),
+                None => self.client(name).holder = Some(rest.to_owned()),
+            },
             (server, Some("holder")) => {
                 let (holder, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 let rights = Arc::new(rights(text));
@@ -127,6 +136,8 @@ impl World {
             (server, Some("drained")) => assert!(self.server(server).drained, "{line}: not yet"),
             (server, Some("dies")) => self.die(server),
             (server, Some("crashes")) => self.crash(server),
+            (server, Some("saved")) => self.save(server),
+            (server, Some("killed")) => self.kill(server),
             _ => panic!("cannot read `{line}`"),
         }
     }
@@ -145,6 +156,7 @@ impl World {
             connection: ConnectionId::new(0, 0, 0),
             session,
             holder: None,
+            node: None,
             heard: VecDeque::new(),
         })
     }
@@ -198,9 +210,31 @@ impl World {
         server.broker.recover(now, Recovery { clean: false });
     }
 
-    fn die(&mut self, name: &str) {
+    fn save(&mut self, name: &str) {
+        let server = self.server(name);
+        server.shelf.save(&mut server.broker, false);
+        self.input(name, Input::Store(StoreNews::Saved));
+    }
+
+    fn kill(&mut self, name: &str) {
+        // What it still did when its links broke is not in the store.
+        let (journal, snapshot) = (self.servers[name].shelf.journal.clone(), self.servers[name].shelf.snapshot.clone());
         self.cut_all(name);
+        let now = self.now;
+        let server = self.server(name);
+        server.shelf = Shelf { journal, snapshot, last_step: 0 };
+        server.broker = Broker::new(server.settings.clone());
+        server.broker.recover(now, Recovery { clean: false });
+        for (id, item) in server.shelf.items() {
+            server.broker.restore(now, id, item);
+        }
+        self.take_outputs(name);
+        self.clients.values_mut().filter(|client| client.server == name).for_each(|client| client.heard.clear());
+    }
+
+    fn die(&mut self, name: &str) {
         let settings = self.servers[name].settings.clone();
+        self.cut_all(name);
         let lives = settings.secrets.tables + 100;
         let server = self.servers.get_mut(name).unwrap();
         server.settings.secrets = Secrets { delivery: [lives as u8; 16], tables: lives };
@@ -215,9 +249,20 @@ impl World {
         let (head, data) = split(&self.with_bound(text));
         let client = &self.clients[name];
         let (server, connection) = (client.server.clone(), client.connection);
+        let data = Payload::from(data.as_str());
+        if self.server(&server).broker.is_link(connection) {
+            return self.said_by_server(&server, connection, &head, data);
+        }
         match ClientFrame::read(head.as_bytes()) {
-            Ok(frame) => self.input(&server, Input::Frame { connection, frame, data: Payload::from(data.as_str()) }),
+            Ok(frame) => self.input(&server, Input::Frame { connection, frame, data }),
             Err(error) => self.input(&server, Input::Malformed { connection, error }),
+        }
+    }
+
+    fn said_by_server(&mut self, server: &str, connection: ConnectionId, head: &str, data: Payload) {
+        match LinkFrame::read(head.as_bytes()).unwrap_or_else(|error| panic!("{head}: {error}")) {
+            LinkFrame::AsClient(frame) => self.input(server, Input::Frame { connection, frame, data }),
+            LinkFrame::AsServer(frame) => self.input(server, Input::Told { connection, frame, data }),
         }
     }
 
@@ -231,7 +276,8 @@ impl World {
         let peer = name.to_owned();
         self.input(&server, Input::Connected { connection, peer, holder, waited: Duration::ZERO });
         let short = name.split('@').next().unwrap();
-        let hello = format!(r#"{{"type":"hello","protocol":[1,1],"name":"{short}","session":"{session:032x}"}}"#);
+        let node = self.clients[name].node.map(|node| format!(r#","node":{node}"#)).unwrap_or_default();
+        let hello = format!(r#"{{"type":"hello","protocol":[1,1],"name":"{short}","session":"{session:032x}"{node}}}"#);
         self.says(name, &hello);
         self.settle();
         let welcome = self.clients.get_mut(name).unwrap().heard.pop_front();
@@ -275,10 +321,7 @@ impl World {
             while let Some((server, connection, head, data)) = self.wire.pop_front() {
                 most -= 1;
                 assert!(most > 0, "servers talk for ever");
-                match LinkFrame::read(head.as_bytes()).unwrap_or_else(|error| panic!("{head}: {error}")) {
-                    LinkFrame::AsClient(frame) => self.input(&server, Input::Frame { connection, frame, data }),
-                    LinkFrame::AsServer(frame) => self.input(&server, Input::Told { connection, frame, data }),
-                }
+                self.said_by_server(&server, connection, &head, data);
             }
             let soon = self.now + Duration::from_millis(6);
             let names: Vec<_> = self.servers.keys().cloned().collect();
@@ -303,6 +346,20 @@ impl World {
     }
 
     fn take_outputs(&mut self, server: &str) {
+        self.carry_out(server);
+        while self.servers[server].settings.has_store {
+            let (now, here) = (self.now, self.server(server));
+            let before = here.shelf.last_step;
+            let upto = here.shelf.write(&mut here.broker);
+            if upto == before {
+                break;
+            }
+            here.broker.handle(now, Input::Store(StoreNews::Written { upto }));
+            self.carry_out(server);
+        }
+    }
+
+    fn carry_out(&mut self, server: &str) {
         while let Some(output) = self.server(server).broker.next_output() {
             match output {
                 Output::Send { to, frame, data } => self.sent(server, to, Said::Server(&frame), &data),
@@ -372,6 +429,7 @@ impl Server {
             holders: BTreeMap::new(),
             dials_as: None,
             drained: false,
+            shelf: Shelf::default(),
             notes: Vec::new(),
             said: Vec::new(),
         }
