@@ -80,7 +80,6 @@ impl Server {
         let id = settings.broker.server.clone();
         settings.broker.secrets.delivery = data_dir.delivery_key().map_err(StartError::DataDir)?;
         settings.broker.secrets.tables = random_seed()?;
-        settings.broker.node = settings.broker.secrets.node();
         let peers = settings.peers.len();
         settings.max_connections =
             open_files::make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);

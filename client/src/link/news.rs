@@ -157,6 +157,7 @@ impl Shared {
         for (id, ask, caller) in old.take_unsaid() {
             link.session.take_over(id, ask, caller);
         }
+        old.move_unsaid(&mut link.session);
         old.take_unpublished().into_iter().for_each(|publish| link.session.publish(publish));
         old.give_up(answerback_protocol::Code::Disconnected, why);
         inside.services.cut_off(Some(number));

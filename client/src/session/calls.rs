@@ -192,6 +192,16 @@ impl<C: Caller> Calls<C> {
         taken.into_iter().map(|(id, call)| (RequestId::truncated(id), call.ask, call.caller)).collect()
     }
 
+    /// Moves those that are to be said again, since they may run more than once, to another session.
+    pub(super) fn move_unsaid(&mut self, to: &mut Self) {
+        let mut moved: Vec<_> = self.waiting.extract_if(|_, call| !call.is_said()).collect();
+        moved.sort_unstable_by_key(|(id, _)| *id);
+        for (id, call) in moved {
+            self.bytes -= call.ask.data.len();
+            to.put(id, call);
+        }
+    }
+
     /// Ends all of them.
     pub(super) fn give_up(&mut self, code: Code, why: &str) {
         self.to_say.clear();

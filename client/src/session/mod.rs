@@ -297,6 +297,11 @@ impl<C: Caller> Session<C> {
         self.calls.take_fresh()
     }
 
+    /// Moves calls that are to be said again to a session that is to begin.
+    pub(crate) fn move_unsaid(&mut self, to: &mut Self) {
+        self.calls.move_unsaid(&mut to.calls);
+    }
+
     /// Gives up the events that were never written, for [`Self::publish`] of another session.
     pub(crate) fn take_unpublished(&mut self) -> VecDeque<Publish<C>> {
         self.publishes.take_unsaid()

@@ -115,7 +115,7 @@ pub const CLIENT: &str = "
 
 /// The same for the server.
 pub const SERVER: &str = "
-    welcome protocol!version server!name session!session resumed:flag restarted:flag max_frame!u32 heartbeat!count
+    welcome protocol!version server!name session!session resumed:flag restarted:flag max_frame!u32 heartbeat!count node:id
     serving action!name
     unserved action!name
     accepted id!id

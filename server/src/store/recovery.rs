@@ -107,6 +107,8 @@ pub(crate) fn recover(
     if opened.is_new {
         core.secrets.delivery = data_dir.new_delivery_key().map_err(StoreError::Key)?;
     }
+    // Of the key that stays: a server is the same one after its first restart, too.
+    core.node = core.secrets.node();
     let mut restorer = Restorer { broker: Broker::new(core), clock, now: clock.now(), restored: 0, progress };
     if !opened.is_new {
         restorer.broker.recover(clock.now(), Recovery { clean: was_clean });
