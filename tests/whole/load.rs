@@ -20,8 +20,9 @@ pub(crate) const CALLERS: usize = 160;
 /// Work that a service can do at once.
 const CONCURRENCY: u32 = 8;
 
-/// Of all services so many take broadcasts as well: each of them is many answers.
-const CAST_TO: usize = 6;
+/// Of all services so many take broadcasts as well: each of them is many answers. Not so few that all may be on their way to another server at one moment: a
+/// broadcast goes to who is there.
+const CAST_TO: usize = 20;
 
 /// Longer than anything that is waited for here, so that no deadline hides a request that is lost.
 const TIMEOUT: Duration = Duration::from_secs(40);
