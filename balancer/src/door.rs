@@ -1,17 +1,17 @@
 //! Where clients connect: a socket of our own, one that several balancers share, or one that whoever started us has opened.
 
 use crate::settings::Settings;
+use answerback_process::open_files::Files;
 use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 /// Connections that may wait to be accepted. The usual 128 are there within milliseconds when many clients come back at once.
 const BACKLOG: i32 = 4096;
 
-/// Files that are not connections: the listeners, the log, probes, pages, pipes.
-const OTHER_FILES: usize = 256;
+/// Two ends of each connection, and beside them the listeners, the log, probes, pages, pipes.
+pub(crate) const FILES: Files = Files { each: 2, others: 256 };
 
 /// The socket that clients connect to, or what is wrong.
 pub(crate) fn open(settings: &Settings) -> Result<TcpListener, String> {
@@ -50,28 +50,4 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let listener = TcpListener::from(socket);
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-/// Raises the limit of open files as far as is allowed, and returns how many of the wanted connections fit below it.
-pub(crate) fn make_room_for(wanted: usize) -> usize {
-    let files = 2 * wanted + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= files as u64);
-    if enough(limit.current) {
-        return wanted;
-    }
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    if enough(allowed) {
-        return wanted;
-    }
-    let allowed = usize::try_from(allowed.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let fits = (allowed.saturating_sub(OTHER_FILES) / 2).clamp(1, wanted);
-    tracing::warn!(
-        open_files = allowed,
-        wanted,
-        max_connections = fits,
-        "fewer connections than --max-connections fit into the limit of open files; raise it (ulimit -n {files})"
-    );
-    fits
 }

@@ -11,7 +11,7 @@
 //! | `proxy.rs` | the PROXY header, for backends that want it |
 //! | `door.rs` | where clients connect, also when one balancer replaces another |
 //! | `control.rs`, `reload.rs`, `signals.rs`, `admin.rs` | how operators and pages reach the data plane |
-//! | `metrics.rs`, `banner.rs`, `exit.rs` | what it says of itself |
+//! | `metrics.rs`, `banner.rs` | what it says of itself |
 
 mod admin;
 mod asker;
@@ -19,10 +19,8 @@ mod banner;
 mod cli;
 mod control;
 mod door;
-mod exit;
 mod given;
 mod metrics;
-mod paced;
 mod plane;
 mod pool;
 mod prober;
@@ -31,13 +29,13 @@ mod reload;
 mod settings;
 mod signals;
 
+use answerback_process::exit::Exit;
 use answerback_process::logging::{self, Format};
 use answerback_process::mistakes::complaint;
 use answerback_process::pages;
 use clap::Parser;
 use cli::Cli;
 use control::{Command, Control};
-use exit::Exit;
 use given::Given;
 use plane::{End, Errands, Plane};
 use pool::{BACKENDS_MAX, Pool, Spec};
@@ -108,7 +106,7 @@ fn serve(mut settings: Settings, log_format: Format) -> Result<Exit, String> {
         // Before anything is started, so that a signal never finds the process without an answer.
         let signals = Signals::listen().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let backends = given::all_backends(&settings.backends, settings.file.as_deref())?;
-        settings.max_connections = door::make_room_for(settings.max_connections);
+        settings.max_connections = door::FILES.make_room_for(settings.max_connections);
         let running = start(&settings, backends.clone()).await?;
         announce(&settings, &backends, &running, log_format);
         Ok(until_the_end(running, signals, &settings).await)
@@ -212,13 +210,19 @@ async fn until_the_end(mut running: Running, mut signals: Signals, settings: &Se
 
 fn farewell(end: End) -> Exit {
     match end {
-        End::Drained { complete: true } => tracing::info!("drained"),
+        End::Drained { complete: true } => {
+            tracing::info!("drained");
+            Exit::Ok
+        }
         End::Drained { complete: false } => {
             tracing::warn!("the drain deadline passed before every connection had ended");
+            Exit::DrainDeadline
         }
-        End::Failed => tracing::error!("the data plane has failed"),
+        End::Failed => {
+            tracing::error!("the data plane has failed");
+            Exit::Runtime
+        }
     }
-    end.into()
 }
 
 /// Nobody may be listening; that is no reason to stop.

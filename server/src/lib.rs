@@ -34,7 +34,6 @@ mod data_plane;
 pub mod embedded;
 mod keys;
 mod metrics;
-mod open_files;
 mod peers;
 mod proxy;
 #[cfg(test)]

@@ -3,17 +3,16 @@
 
 mod banner;
 mod cli;
-mod exit;
 mod given;
 mod given_peers;
 mod signals;
 
+use answerback_process::exit::Exit;
 use answerback_process::logging::{self, Format};
 use answerback_process::mistakes::complaint;
 use answerback_server::{End, Interrupt, KeyControl, ReloadError, Running, Server, Settings, StartError, StoreError};
 use clap::Parser;
 use cli::Cli;
-use exit::Exit;
 use given::Given;
 use signals::{Asked, Signals};
 use std::io::{self, Write};
@@ -186,13 +185,27 @@ fn reload(keys: KeyControl) {
 
 fn farewell(end: End) -> Exit {
     match end {
-        End::Drained { complete: true } => tracing::info!("drained"),
-        End::Drained { complete: false } => tracing::warn!("the drain deadline passed before everything had finished"),
-        End::NotSaved => tracing::error!("not everything could be saved; the lines above say what is lost"),
-        End::Stopped => tracing::warn!("stopped"),
-        End::Failed => tracing::error!("the data plane has failed"),
+        End::Drained { complete: true } => {
+            tracing::info!("drained");
+            Exit::Ok
+        }
+        End::Drained { complete: false } => {
+            tracing::warn!("the drain deadline passed before everything had finished");
+            Exit::DrainDeadline
+        }
+        End::NotSaved => {
+            tracing::error!("not everything could be saved; the lines above say what is lost");
+            Exit::Runtime
+        }
+        End::Stopped => {
+            tracing::warn!("stopped");
+            Exit::Runtime
+        }
+        End::Failed => {
+            tracing::error!("the data plane has failed");
+            Exit::Runtime
+        }
     }
-    end.into()
 }
 
 /// Nobody may be listening; that is no reason to stop.

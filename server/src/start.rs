@@ -3,14 +3,15 @@
 //! The order matters. The address is taken first, so that a mistake there is told before a long recovery, but nobody can connect yet: a client
 //! that is refused tries again, and one that waits for a welcome does not. Probes are answered during the recovery. Listening comes last.
 
+use crate::admin;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::data_plane::{Clock, DataPlane, Parts};
+use crate::data_plane::{Clock, DataPlane, Parts, TURNED_AWAY_MAX};
 use crate::keys::{KeyControl, Ring};
 use crate::running::Running;
 use crate::settings::{Mistake, Settings};
 use crate::stage::{Interrupt, Stage};
 use crate::store::{Keepers, Progress, Recovered, StoreError, recover};
-use crate::{admin, open_files};
+use answerback_process::open_files::Files;
 use rustix::net::{AddressFamily, SocketType};
 use std::convert::Infallible;
 use std::fmt;
@@ -20,6 +21,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use tokio::sync::oneshot;
+
+/// One for each client, and beside them the listeners, the log, the data directory, admin pages, libraries, and those who are told that there is no room.
+const FILES: Files = Files { each: 1, others: 64 + TURNED_AWAY_MAX };
 
 /// A server that can be started.
 #[derive(Debug)]
@@ -81,8 +85,7 @@ impl Server {
         settings.broker.secrets.delivery = data_dir.delivery_key().map_err(StartError::DataDir)?;
         settings.broker.secrets.tables = random_seed()?;
         let peers = settings.peers.len();
-        settings.max_connections =
-            open_files::make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);
+        settings.max_connections = FILES.make_room_for(settings.max_connections + peers).saturating_sub(peers).max(1);
 
         let place = Bound::with_patience("--listen", settings.listen, address.waited)?;
         let stage = Arc::new(Stage::new(interrupt));

@@ -13,7 +13,6 @@
 //! ```
 
 mod copier;
-mod listener;
 mod pair;
 mod pairs;
 
@@ -23,7 +22,7 @@ use crate::asker::Ask;
 use crate::control::{Command, Control, Counters, Report};
 use crate::pool::{Key, Pool, Probe};
 use crate::settings::Settings;
-use listener::{ACCEPTS_PER_TURN_MAX, Listener};
+use answerback_process::listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use pairs::{Pairs, log_change};
 use std::io;
@@ -79,7 +78,7 @@ struct Moving {
 #[derive(Debug)]
 pub(crate) struct Plane {
     poll: Poll,
-    listener: Option<Listener>,
+    listener: Option<Listener<Instant>>,
     commands: Receiver<Command>,
     errands: Errands,
     pool: Pool,

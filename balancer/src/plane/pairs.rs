@@ -4,9 +4,9 @@ use super::copier::{Copier, Flow, Way};
 use super::pair::{Pair, Phase, Side};
 use crate::asker::Ask;
 use crate::control::Counters;
-use crate::paced::Paced;
 use crate::pool::{Change, Key, Pool};
 use crate::settings::Settings;
+use answerback_process::paced::Paced;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt;
@@ -29,9 +29,9 @@ struct Bounds {
 /// Kinds of lines that may come in floods.
 #[derive(Debug, Default)]
 struct Pace {
-    full: Paced,
-    no_backend: Paced,
-    refused: Paced,
+    full: Paced<Instant>,
+    no_backend: Paced<Instant>,
+    refused: Paced<Instant>,
 }
 
 /// All pairs of the data plane, by place.

@@ -23,11 +23,9 @@ mod connection;
 mod counters;
 mod dialing;
 mod limits;
-mod listener;
 mod moving;
 mod notes;
 mod outbox;
-mod paced;
 mod peers;
 mod porch;
 mod sockets;
@@ -49,12 +47,12 @@ use crate::control::{Command, Control, Report};
 use crate::keys::{Exchange, Replacement, Ring};
 use crate::settings::Settings;
 use answerback_broker::{Broker, ConnectionId, Input, Output, Time};
+use answerback_process::listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use answerback_protocol::envelope::EnvelopeError;
 use answerback_protocol::inbox::{RawFrame, Scratch};
 use answerback_protocol::{ClientFrame, LinkFrame, Malformed, ServerFrame};
 use dialing::Dialing;
 use limits::{Budget, LEFT_OVERS, Limits};
-use listener::{ACCEPTS_PER_TURN_MAX, Listener};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use notes::Notes;
@@ -124,7 +122,7 @@ pub(crate) struct Parts {
 /// Everything that the thread owns.
 pub(crate) struct DataPlane {
     poll: Poll,
-    listener: Option<Listener>,
+    listener: Option<Listener<Time>>,
     commands: Receiver<Command>,
     porch: Porch,
     sockets: Sockets,

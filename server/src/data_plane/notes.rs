@@ -1,14 +1,14 @@
 //! What the core finds worth a line in the log. Names come from the wire: they are fields of type string, which both log
 //! formats print escaped.
 
-use super::paced::Paced;
 use answerback_broker::{Note, Time};
+use answerback_process::paced::Paced;
 use answerback_protocol::NodeId;
 
 /// Writes notes to the log, each at its level.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    sends_lost: Paced,
+    sends_lost: Paced<Time>,
 }
 
 impl Notes {

@@ -2,9 +2,9 @@
 //! the socket, and the rest of the data plane sees a connection of that client like any other.
 
 use super::counters::Counters;
-use super::paced::Paced;
 use crate::proxy::{self, Believed, FIXED_BYTES, ProxyError, REST_BYTES_MAX, Said, rest_of};
 use answerback_broker::Time;
+use answerback_process::paced::Paced;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub(super) struct Porch {
     rang: Vec<usize>,
     /// Clients whose connections balancers want to move, since this was asked last.
     moves: Vec<SocketAddr>,
-    pace: Paced,
+    pace: Paced<Time>,
 }
 
 impl Porch {

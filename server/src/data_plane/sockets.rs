@@ -8,10 +8,10 @@ use super::connection::{Came, Connection, Phase};
 use super::counters::Counters;
 use super::limits::Limits;
 use super::outbox::{Encoded, Frame};
-use super::paced::Paced;
 use super::table::Table;
 use super::transport::{Deadlines, Door};
 use answerback_broker::{ConnectionId, Disconnect, Holder, Time};
+use answerback_process::paced::Paced;
 use answerback_protocol::Payload;
 use answerback_protocol::ServerFrame;
 use answerback_protocol::envelope::EnvelopeError;
@@ -105,7 +105,7 @@ pub(super) struct Sockets {
     greetings: Deadlines,
     /// Bytes in all outboxes.
     outbox_bytes: usize,
-    turned_away: Paced,
+    turned_away: Paced<Time>,
     /// Connections that are turned away and have not gone yet.
     told: usize,
     /// Connections that have neither shown a key nor been welcomed.

@@ -26,9 +26,9 @@ pub(super) use purse::{Allowance, Spent};
 pub(crate) use purse::{BYTES_LEAST, FRAMES_LEAST};
 pub(super) use watch::{Held, Watch};
 
-use super::paced::Paced;
 use crate::settings::Settings;
 use answerback_broker::Time;
+use answerback_process::paced::Paced;
 use std::fmt;
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ pub(super) struct Limits {
     pub(super) inbox_bytes: usize,
     /// Silence after which somebody is asked whether it is there.
     pub(super) heartbeat: Duration,
-    log: [Paced; KINDS],
+    log: [Paced<Time>; KINDS],
 }
 
 impl Limits {

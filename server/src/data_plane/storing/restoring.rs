@@ -1,8 +1,8 @@
 //! Sends of the last life, which come in while the server serves already: a chunk each turn, so that no call waits long for them.
 
-use super::super::paced::Paced;
 use crate::store::Chunk;
 use answerback_broker::{Broker, Time};
+use answerback_process::paced::Paced;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// What the data plane knows of them.
@@ -16,7 +16,7 @@ pub(super) struct Restoring {
     restored: u64,
     /// Whether all that was stored came in.
     complete: bool,
-    progress: Paced,
+    progress: Paced<Time>,
 }
 
 impl Restoring {

@@ -11,10 +11,10 @@
 //!
 //! As long as nothing changes there is no round, and nothing wakes the data plane for one.
 
-use super::super::paced::Paced;
 use super::trouble::{Watch, Way};
 use crate::store::{News, Round, RoundFigures};
 use answerback_broker::{Broker, Change, Input, StoreNews, Time};
+use answerback_process::paced::Paced;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(super) struct Rounds {
     last_is_saved: bool,
     pub(super) watch: Watch,
     pub(super) counts: RoundCounts,
-    slow: Paced,
+    slow: Paced<Time>,
 }
 
 impl Rounds {

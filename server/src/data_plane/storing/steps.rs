@@ -1,9 +1,9 @@
 //! The steps of each turn, on their way to the journal.
 
-use super::super::paced::Paced;
 use super::trouble::{Watch, Way};
 use crate::store::{Batch, JournalFigures, News};
 use answerback_broker::{Broker, Step, StoreNews, Time};
+use answerback_process::paced::Paced;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Steps {
     answered: u64,
     pub(super) watch: Watch,
     pub(super) figures: JournalFigures,
-    keeper_gone: Paced,
+    keeper_gone: Paced<Time>,
 }
 
 impl Steps {

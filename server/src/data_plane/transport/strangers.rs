@@ -2,8 +2,8 @@
 //!
 //! Frames in the clear are what both a plain and a sealed client understand before they are in. Nothing here says which keys there are.
 
-use super::super::paced::Paced;
 use answerback_broker::Time;
+use answerback_process::paced::Paced;
 use answerback_protocol::frames::ErrorNotice;
 use answerback_protocol::sealed::{KeyId, PreambleError, RecordError, Refused};
 use answerback_protocol::{Code, ServerFrame};
@@ -184,7 +184,7 @@ fn http_answer() -> String {
 
 /// Lines about strangers: one a second of each kind, so that a flood of one does not hide another.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers(Vec<(&'static str, Paced)>);
+pub(crate) struct Strangers(Vec<(&'static str, Paced<Time>)>);
 
 impl Strangers {
     pub(crate) fn log(&mut self, stranger: &Stranger, peer: SocketAddr, now: Time) {

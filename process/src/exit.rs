@@ -1,11 +1,10 @@
 //! How the process ends, as a number that supervisors and scripts can act on.
 
-use answerback_server::End;
 use std::process::ExitCode;
 
 /// Why the process ends. The numbers are promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// All is well: it was asked to leave and everything could finish, or it only said something about itself.
     Ok = 0,
     /// Something went wrong while starting or running.
@@ -21,15 +20,5 @@ pub(crate) enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
-    }
-}
-
-impl From<End> for Exit {
-    fn from(end: End) -> Self {
-        match end {
-            End::Drained { complete: true } => Self::Ok,
-            End::Drained { complete: false } => Self::DrainDeadline,
-            End::NotSaved | End::Stopped | End::Failed => Self::Runtime,
-        }
     }
 }

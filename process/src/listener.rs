@@ -1,25 +1,25 @@
 //! The listening socket: takes new connections a few at a time, and pauses when no further file can be opened.
 
-use super::paced::Paced;
-use answerback_broker::Time;
+use crate::Moment;
+use crate::paced::Paced;
 use mio::net::{TcpListener, TcpStream};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections accepted in one turn, so that a storm of new ones does not hold up those that are there.
-pub(super) const ACCEPTS_PER_TURN_MAX: usize = 64;
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 
 /// The pause after a failure that will not be over in a moment: long enough not to spin, short enough not to be noticed.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket, and whether somebody may be waiting at it.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub struct Listener<T> {
     socket: TcpListener,
     ready: bool,
-    paused_until: Option<Time>,
-    log: Paced,
+    paused_until: Option<T>,
+    log: Paced<T>,
 }
 
 /// What to do after accepting has failed.
@@ -33,23 +33,24 @@ enum Remedy {
     Pause,
 }
 
-impl Listener {
-    pub(super) fn new(socket: TcpListener) -> Self {
+impl<T: Moment> Listener<T> {
+    /// One at which somebody may be waiting already.
+    pub fn new(socket: TcpListener) -> Self {
         Self { socket, ready: true, paused_until: None, log: Paced::default() }
     }
 
     /// Somebody is waiting.
-    pub(super) fn rang(&mut self) {
+    pub fn rang(&mut self) {
         self.ready = true;
     }
 
     /// When to look again: at once, after a pause, or when it rings.
-    pub(super) fn look_again(&self, now: Time) -> Option<Time> {
+    pub fn look_again(&self, now: T) -> Option<T> {
         if self.ready { Some(self.paused_until.unwrap_or(now)) } else { None }
     }
 
     /// The next connection, if there is one and no pause. Counts the pauses that begin.
-    pub(super) fn accept(&mut self, now: Time, pauses: &mut u64) -> Option<(TcpStream, SocketAddr)> {
+    pub fn accept(&mut self, now: T, pauses: &mut u64) -> Option<(TcpStream, SocketAddr)> {
         if !self.ready || self.paused_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -79,7 +80,7 @@ impl Listener {
     }
 
     /// Begins a pause. Returns whether a line about it may be written, and if so how many were passed over.
-    fn pause(&mut self, now: Time) -> Option<u64> {
+    fn pause(&mut self, now: T) -> Option<u64> {
         self.paused_until = Some(now + PAUSE);
         self.log.may(now)
     }
@@ -99,6 +100,7 @@ fn remedy(error: &io::Error) -> Remedy {
 mod tests {
     use super::*;
     use rustix::io::Errno;
+    use std::time::Instant;
 
     #[test]
     fn too_many_open_files_is_a_pause_and_not_a_spin() {
@@ -113,7 +115,9 @@ mod tests {
     fn a_long_shortage_of_files_is_a_line_a_second() {
         let socket = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut listener = Listener::new(socket);
-        let said: Vec<_> = (0..30).filter_map(|pause| listener.pause(Time::from_millis(pause * 100))).collect();
+        let start = Instant::now();
+        let at = |pause: u64| start + Duration::from_millis(pause * 100);
+        let said: Vec<_> = (0..30_u64).filter_map(|pause| listener.pause(at(pause))).collect();
         assert_eq!(said, [0, 9, 9]);
     }
 
@@ -122,7 +126,7 @@ mod tests {
         let socket = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let _waiting = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         let mut listener = Listener::new(socket);
-        let (now, mut pauses) = (Time::from_millis(1_000), 0);
+        let (now, mut pauses) = (Instant::now(), 0);
         listener.paused_until = Some(now + PAUSE);
         assert!(listener.accept(now, &mut pauses).is_none());
         assert_eq!(listener.look_again(now), Some(now + PAUSE));
