@@ -185,7 +185,10 @@ mod tests {
             thread::yield_now();
         }
         lines.queue.send(Item::Line(b"end\n".to_vec())).unwrap();
-        lines.flush();
+        // Unlike `flush`, which does not wait for room in a queue that is full.
+        let (mark, written) = sync_channel::<()>(0);
+        lines.queue.send(Item::Mark(mark)).unwrap();
+        assert!(written.recv().is_err(), "the mark is dropped when everything before it is written");
         assert!(gate.written().ends_with("last\nend\n"));
     }
 
